@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` finds the garments of a photo, `make test` runs the tests.
+# Each makes .venv when there is none and uses it again when there is.
+PYTHON ?= python3
+VENV ?= .venv
+# Further flags for pip, for example an index with CPU-only builds of torch (the usual one brings CUDA, gigabytes).
+PIP_FLAGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= demo-output
+# A server of its own, so that a demo never stops one that is running.
+DEMO_STATE := $(abspath $(VENV))/demo-server
+
+.PHONY: demo test check help
+
+help: ## What can be made.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[server,export,dev]'
+	touch $@
+
+demo: $(INSTALLED) ## Make the engines, start the server, find the garments of a photo.
+	$(BIN)/fashioncrop-export --models random
+	@echo 'Until trained small checkpoints ship with the project, the demo runs the full architectures with random weights:'
+	@echo 'every stage is real, and the boxes mean nothing. With a model hub in reach: fashioncrop-export --models full'
+	@set -e; export FASHIONCROP_STATE=$(DEMO_STATE); \
+	photo=$$($(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "astronaut.png")'); \
+	trap '$(BIN)/fashioncrop down' EXIT; \
+	$(BIN)/fashioncrop up; \
+	$(BIN)/fashioncrop analyze "$$photo" --max-garments 8 --out $(OUT)
+
+test: $(INSTALLED) ## Run every test.
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	MYPYPATH=client/fashioncrop/_embedded/backends/onnxruntime $(BIN)/mypy client/fashioncrop/_embedded/backends/onnxruntime

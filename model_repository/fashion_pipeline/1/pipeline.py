@@ -1,0 +1,306 @@
+"""The flow of one request: decode, detect beside depth, crop, embed, answer. Knows numpy and Pillow, not Triton."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+import crops
+import depths
+import resizing
+from categories import DEFAULT_VOCABULARY, category_of
+from colours import garment_colours
+from detections import Detections, from_queries, joined, selected
+from identity import ENGINES, EngineCatalogue
+from options import Options, Tensors, read_given_boxes, read_options, read_texts
+from photo import Limits, Photo, decode_photo
+from problems import Code, ProblemError, refuse
+from quality import Quality, assess
+from stopwatch import Stopwatch
+from text_features import Encoded, EncodedCaption, KeptFeatures
+from vocabulary import captions, normalised
+
+EMBED_BATCH = 16
+"""Crops in one request to image_embedder; its max_batch_size."""
+
+_NEED_DEPTH = {"analysis", "depth_medians", "depth_map"}
+_NEED_CROPS = {"crops", "embeddings"}
+
+
+class CallModel(Protocol):
+    """How another model of the server is asked."""
+
+    def __call__(self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """The named outputs; raises ProblemError where the model fails."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The pipeline's own configuration.
+
+    Attributes:
+        limits: what a photo may measure.
+        kept_vocabularies: how many vocabularies' text features are kept.
+        max_vocabulary_phrases: phrases that a vocabulary may have.
+        workers: requests worked on at a time.
+        embedding_width: length of an embedding, for the answer without garments.
+    """
+
+    limits: Limits
+    kept_vocabularies: int
+    max_vocabulary_phrases: int
+    workers: int
+    embedding_width: int
+
+
+class FashionPipeline:
+    """Answers requests, several at a time, from any thread."""
+
+    def __init__(self, repository: Path, settings: Settings, call: CallModel) -> None:
+        """Read what export wrote beside the engines; raises where it is missing.
+
+        Args:
+            repository: the model repository, where the other models' folders are.
+            settings: see `Settings`.
+            call: asks another model.
+        """
+        self._engines = EngineCatalogue(repository)
+        for role in ENGINES:
+            self._engines[role]
+        self._settings = settings
+        self._call = call
+        self._features = KeptFeatures(settings.kept_vocabularies)
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._beside = ThreadPoolExecutor(settings.workers, thread_name_prefix="depth")
+
+    def close(self) -> None:
+        """Wait for work that is under way."""
+        self._beside.shutdown(wait=True)
+
+    def answer(
+        self, tensors: Tensors, wanted: frozenset[str], is_cancelled: Callable[[], bool]
+    ) -> dict[str, NDArray[Any]]:
+        """The wanted outputs for one request, named and shaped as in config.pbtxt.
+
+        Args:
+            tensors: the request's inputs.
+            wanted: names of outputs; what none of them needs is not computed.
+            is_cancelled: asked between stages.
+
+        Raises:
+            ProblemError: the request is wrong, a model failed, or it was cancelled.
+        """
+        watch = Stopwatch()
+
+        def go_on() -> None:
+            if is_cancelled():
+                raise ProblemError(Code.CANCELLED, "The request was cancelled.")
+
+        options = read_options(tensors)
+        phrases = read_texts(tensors, "vocabulary")
+        with watch.stage("decode"):
+            photo = self._decode(tensors)
+        given = read_given_boxes(tensors, photo.size_wh)
+        go_on()
+        depth_map: Future[NDArray[np.float32]] | None = None
+        if wanted & _NEED_DEPTH:
+            depth_map = self._beside.submit(self._estimate_depth, photo, watch)
+        try:
+            if given is None:
+                vocabulary = list(DEFAULT_VOCABULARY) if phrases is None else phrases
+                found = self._detect(photo, vocabulary, options, watch, go_on)
+            else:
+                found, vocabulary = given[0][: options.max_garments], given[1]
+            go_on()
+            result = self._crops(photo, found, options, wanted, watch)
+            go_on()
+            if depth_map is not None:
+                map_ = depth_map.result()
+                roles = [role for role in ENGINES if self._took_part(role, given is None, "embeddings" in wanted)]
+                result |= self._depths_and_analysis(photo, found, vocabulary, map_, options, roles, watch)
+        finally:
+            if depth_map is not None:
+                depth_map.cancel()
+        result |= {
+            "boxes_xyxy": found.boxes_xyxy,
+            "scores": found.scores,
+            "phrase_ids": found.phrase_ids,
+            "phrases": _texts(vocabulary[i] for i in found.phrase_ids),
+        }
+        return {name: result[name] for name in wanted}
+
+    def _decode(self, tensors: Tensors) -> Photo:
+        data = tensors["image"].reshape(-1)
+        if len(data) != 1:
+            raise refuse(f"`image` must hold one photo; got {len(data)}. Send one request a photo.")
+        value = data[0]
+        return decode_photo(value.encode() if isinstance(value, str) else bytes(value), self._settings.limits)
+
+    def _detect(
+        self, photo: Photo, vocabulary: list[str], options: Options, watch: Stopwatch, go_on: Callable[[], None]
+    ) -> Detections:
+        with watch.stage("encode_text"):
+            encoded = self._encode_text(vocabulary)
+        go_on()
+        with watch.stage("detect"):
+            preprocessing = self._engines["garment_detector"].preprocessing
+            size_hw = resizing.detector_size_hw(photo.size_wh, preprocessing)
+            pixels = resizing.resized(photo.image, size_hw, preprocessing)[None]
+            parts = []
+            for one in encoded:
+                answer = self._call("garment_detector", {"image": pixels, **one.tensors}, ("logits", "boxes_cxcywh"))
+                parts.append(
+                    from_queries(answer["logits"][0], answer["boxes_cxcywh"][0], one.caption.spans, photo.size_wh)
+                )
+                go_on()
+        return selected(
+            joined(parts),
+            score_threshold=options.score_threshold,
+            iou_threshold=options.iou_threshold,
+            max_garments=options.max_garments,
+        )
+
+    def _encode_text(self, vocabulary: list[str]) -> Encoded:
+        phrases = normalised(vocabulary, max_phrases=self._settings.max_vocabulary_phrases)
+        engine = self._engines["vocabulary_encoder"]
+        digest = engine.about["digest"]
+        outputs = ("text_features", "text_mask", "text_self_attention_mask", "position_ids")
+
+        def encode() -> Encoded:
+            if digest not in self._tokenizers:
+                path = engine.folder / engine.preprocessing["tokenizer"]
+                self._tokenizers[digest] = Tokenizer.from_file(str(path))
+            packed = captions(phrases, self._tokenizers[digest], max_tokens=engine.preprocessing["max_tokens"])
+            return tuple(
+                EncodedCaption(one, self._call("vocabulary_encoder", {"input_ids": one.input_ids[None]}, outputs))
+                for one in packed
+            )
+
+        return self._features.get((digest, phrases), encode)
+
+    def _estimate_depth(self, photo: Photo, watch: Stopwatch) -> NDArray[np.float32]:
+        with watch.stage("depth"):
+            preprocessing = self._engines["depth_estimator"].preprocessing
+            size_hw = resizing.depth_size_hw(photo.size_wh, preprocessing)
+            pixels = resizing.resized(photo.image, size_hw, preprocessing)[None]
+            depth: NDArray[np.float32] = self._call("depth_estimator", {"image": pixels}, ("depth",))["depth"][0]
+            return depth
+
+    def _crops(
+        self, photo: Photo, found: Detections, options: Options, wanted: frozenset[str], watch: Stopwatch
+    ) -> dict[str, NDArray[Any]]:
+        result: dict[str, NDArray[Any]] = {}
+        if not wanted & _NEED_CROPS:
+            return result
+        with watch.stage("crop"):
+            images = [photo.image.crop(box) for box in _crop_boxes(photo, found, options)]
+            if "crops" in wanted:
+                result["crops"] = _objects([crops.jpeg(image) for image in images])
+        if "embeddings" in wanted:
+            with watch.stage("embed"):
+                preprocessing = self._engines["image_embedder"].preprocessing
+                inputs = [resizing.embedder_input(image, preprocessing) for image in images]
+                parts = [np.zeros((0, self._settings.embedding_width), np.float32)]
+                for start in range(0, len(inputs), EMBED_BATCH):
+                    stacked = np.stack(inputs[start : start + EMBED_BATCH])
+                    parts.append(self._call("image_embedder", {"image": stacked}, ("embedding",))["embedding"])
+                result["embeddings"] = np.concatenate(parts)
+        return result
+
+    def _depths_and_analysis(  # noqa: PLR0913 - what an answer is made of
+        self,
+        photo: Photo,
+        found: Detections,
+        vocabulary: list[str],
+        depth_map: NDArray[np.float32],
+        options: Options,
+        roles: list[str],
+        watch: Stopwatch,
+    ) -> dict[str, NDArray[Any]]:
+        with watch.stage("measure"):
+            measured = depths.measure(depths.over_photo(depth_map, photo.size_wh), found.boxes_xyxy, photo.size_wh)
+            medians = [depth.median for depth in measured]
+            quality = assess(photo.image, found.boxes_xyxy, medians)
+            boxes = _crop_boxes(photo, found, options)
+            garments = [
+                self._garment(photo, found, vocabulary, index, measured[index], quality[index], boxes[index])
+                for index in range(len(found))
+            ]
+        identities = [self._engines[role].identity for role in roles]
+        analysis = {
+            "photo": {"width": photo.size_wh[0], "height": photo.size_wh[1], "format": photo.format},
+            "vocabulary": vocabulary,
+            "garments": garments,
+            "models": identities,
+            "warnings": [
+                f"{identity['role']} has random weights: what it says means nothing."
+                for identity in identities
+                if not identity["trained"]
+            ],
+            "timings_ms": watch.timings_ms(),
+        }
+        return {
+            "analysis": _texts([json.dumps(analysis, ensure_ascii=False, allow_nan=False)]),
+            "depth_medians": np.asarray(medians, np.float32),
+            "depth_map": depth_map,
+        }
+
+    @staticmethod
+    def _garment(  # noqa: PLR0913 - what a garment is made of
+        photo: Photo,
+        found: Detections,
+        vocabulary: list[str],
+        index: int,
+        depth: depths.Depth,
+        quality: Quality,
+        box: crops.PixelBox,
+    ) -> dict[str, Any]:
+        x0, y0, x1, y1 = (float(value) for value in found.boxes_xyxy[index])
+        phrase = vocabulary[found.phrase_ids[index]]
+        category = category_of(phrase)
+        return {
+            "id": index,
+            "phrase": phrase,
+            "phrase_id": int(found.phrase_ids[index]),
+            "category": category
+            and {"id": category.id, "name": category.name, "supercategory": category.supercategory},
+            "score": float(found.scores[index]),
+            "box_xyxy": [x0, y0, x1, y1],
+            "crop_box_xyxy": list(box),
+            "depth": asdict(depth),
+            "colours": [asdict(colour) for colour in garment_colours(photo.image, (x0, y0, x1, y1))],
+            "flags": list(quality.flags),
+            "overlapped_by": list(quality.overlapped_by),
+        }
+
+    @staticmethod
+    def _took_part(role: str, detected: bool, embedded: bool) -> bool:  # noqa: FBT001 - two facts about one request
+        if role in {"vocabulary_encoder", "garment_detector"}:
+            return detected
+        return embedded if role == "image_embedder" else True
+
+
+def _crop_boxes(photo: Photo, found: Detections, options: Options) -> list[crops.PixelBox]:
+    return [
+        crops.crop_box((float(x0), float(y0), float(x1), float(y1)), options.crop_padding, photo.size_wh)
+        for x0, y0, x1, y1 in found.boxes_xyxy
+    ]
+
+
+def _texts(texts: Any) -> NDArray[np.object_]:  # noqa: ANN401 - any iterable of str
+    return _objects([text.encode("utf-8") for text in texts])
+
+
+def _objects(values: list[bytes]) -> NDArray[np.object_]:
+    """BYTES tensors are numpy object arrays; np.asarray would cut trailing NULs off bytes."""
+    result = np.empty(len(values), np.object_)
+    result[:] = values
+    return result

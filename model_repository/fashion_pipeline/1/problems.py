@@ -1,0 +1,33 @@
+"""The one way in which a request fails: a code that Triton knows and a sentence for the person who sent it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Names of `TritonError` codes; HTTP 400, 503, 400 and 500."""
+
+    INVALID_ARG = "INVALID_ARG"
+    UNAVAILABLE = "UNAVAILABLE"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+class ProblemError(Exception):
+    """A request that ends with an error instead of garments.
+
+    Attributes:
+        code: what kind of failure it is.
+        sentence: what went wrong and what to do.
+    """
+
+    def __init__(self, code: Code, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+def refuse(sentence: str) -> ProblemError:
+    """The request is wrong and will fail again: INVALID_ARG."""
+    return ProblemError(Code.INVALID_ARG, sentence)
