@@ -1,0 +1,1 @@
+"""One photo in, every garment out."""

@@ -1,0 +1,283 @@
+"""The client: a photo from anywhere, one request, a typed answer. Async at the core, with a synchronous face."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypedDict, TypeVar, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fashioncrop._embedded.state import default_state_folder
+from fashioncrop._fetch import FetchLimits
+from fashioncrop._sources import Photo, Source, read_photo
+from fashioncrop._triton import TritonConnection
+from fashioncrop.errors import OptionError, ServerUnavailableError
+from fashioncrop.model_repository import PIPELINE
+from fashioncrop.results import Analysis
+
+_T = TypeVar("_T")
+
+DEFAULT_TIMEOUT_S = 120.0
+
+
+class AnalyzeOptions(TypedDict, total=False):
+    """What to look for and what to answer; what is left out is the server's default.
+
+    Attributes:
+        vocabulary: phrases to look for, one garment each; by default Fashionpedia's.
+        boxes_xyxy: [boxes, 4], another detector's boxes in pixels of the upright photo; detection is skipped.
+        box_phrases: what each of `boxes_xyxy` holds.
+        box_scores: the other detector's scores, 0 to 1.
+        score_threshold: a garment must score above this, 0 to 1; 0.35.
+        iou_threshold: of two boxes of one phrase that overlap more than this the better is kept, 0 to 1; 0.7.
+        crop_padding: how much of the box a crop takes in on every side, 0 to 1; 0.05.
+        max_garments: at most this many, the best first, 1 to 300; 50.
+        crops: False to leave the crops' JPEGs out.
+        embeddings: False to leave the embeddings out; nothing is embedded then.
+    """
+
+    vocabulary: Sequence[str]
+    boxes_xyxy: ArrayLike
+    box_phrases: Sequence[str]
+    box_scores: ArrayLike
+    score_threshold: float
+    iou_threshold: float
+    crop_padding: float
+    max_garments: int
+    crops: bool
+    embeddings: bool
+
+
+def find_server_url(url: str | None) -> str:
+    """The server's gRPC address: as given, else `$FASHIONCROP_URL`, else the embedded server's.
+
+    Raises:
+        ServerUnavailableError: none of them is known.
+    """
+    chosen = url or os.environ.get("FASHIONCROP_URL")
+    if chosen:
+        return chosen.removeprefix("grpc://").rstrip("/")
+    running = default_state_folder().running()
+    if running is None or not running.grpc_url:
+        raise ServerUnavailableError(
+            "No server is known. Start one (fashioncrop up), or say where it is: --url HOST:PORT (gRPC), or FASHIONCROP_URL."
+        )
+    return running.grpc_url
+
+
+class AsyncClient:
+    """Asks one server, any number of photos at a time.
+
+    >>> async with AsyncClient() as client:  # doctest: +SKIP
+    ...     analysis = await client.analyze("photo.jpg")
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        fetch_limits: FetchLimits | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: gRPC `host:port`; by default `$FASHIONCROP_URL`, else the embedded server.
+            timeout_s: for each request, repeats included.
+            fetch_limits: what a photo's URL may do; by default https to global addresses only.
+
+        Raises:
+            ServerUnavailableError: no server is known.
+        """
+        self._connection = TritonConnection(find_server_url(url), timeout_s=timeout_s)
+        self._fetch_limits = fetch_limits or FetchLimits()
+
+    @property
+    def url(self) -> str:
+        """The server's gRPC address."""
+        return self._connection.url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def analyze(self, source: Source, **options: Unpack[AnalyzeOptions]) -> Analysis:
+        """Every garment of one photo.
+
+        Args:
+            source: a path, `-` for stdin, the file's bytes, an https URL, or a uint8 array [height, width, 3] (RGB).
+            **options: see `AnalyzeOptions`.
+
+        Raises:
+            InputError: the photo or an option is wrong.
+            TryAgainError: the server is not there, is full, or took longer than `timeout_s`.
+            DeploymentError: the server does not have the pipeline, or another version of it.
+        """
+        analysis, _ = await self.analyze_with_photo(source, **options)
+        return analysis
+
+    async def analyze_with_photo(self, source: Source, **options: Unpack[AnalyzeOptions]) -> tuple[Analysis, Photo]:
+        """As `analyze`, and the photo as it was read (a URL or stdin can be read once only)."""
+        start_s = time.perf_counter()
+        photo = await read_photo(source, limits=self._fetch_limits)
+        outputs = ["analysis", *(name for name in ("crops", "embeddings") if options.get(name, True))]
+        inputs = {"image": _texts([photo.data]), **_option_tensors(options)}
+        answer = await self._connection.infer(PIPELINE, inputs, outputs)
+        request_ms = round((time.perf_counter() - start_s) * 1000, 3)
+        return _analysis(answer, photo.name, request_ms), photo
+
+    async def depth_map(self, source: Source) -> NDArray[np.float32]:
+        """Relative inverse depth of the whole photo: float32 [height, width] of the estimator's own grid, larger is nearer.
+
+        Raises:
+            FashionCropError: as `analyze`.
+        """
+        photo = await read_photo(source, limits=self._fetch_limits)
+        # A box of the caller's own keeps the detector out of it.
+        inputs = {
+            "image": _texts([photo.data]),
+            "boxes_xyxy": np.zeros((0, 4), np.float32),
+            "box_phrases": np.empty(0, np.object_),
+        }
+        return (await self._connection.infer(PIPELINE, inputs, ["depth_map"]))["depth_map"]
+
+    async def check(self) -> str:
+        """The server's version, once its pipeline has every tensor that this client knows.
+
+        Raises:
+            ContractError: a tensor differs.
+            FashionCropError: as `analyze`.
+        """
+        await self._connection.check(PIPELINE)
+        return await self._connection.server_version()
+
+
+class Client:
+    """`AsyncClient` for synchronous code; may be used from several threads at a time.
+
+    >>> with Client() as client:  # doctest: +SKIP
+    ...     analysis = client.analyze("photo.jpg")
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        fetch_limits: FetchLimits | None = None,
+    ) -> None:
+        """See `AsyncClient`."""
+        chosen = find_server_url(url)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fashioncrop", daemon=True)
+        self._thread.start()
+        self._client = self._run(_made(chosen, timeout_s, fetch_limits))
+
+    @property
+    def url(self) -> str:
+        """The server's gRPC address."""
+        return self._client.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        if self._thread.is_alive():
+            self._run(self._client.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def analyze(self, source: Source, **options: Unpack[AnalyzeOptions]) -> Analysis:
+        """See `AsyncClient.analyze`."""
+        return self._run(self._client.analyze(source, **options))
+
+    def depth_map(self, source: Source) -> NDArray[np.float32]:
+        """See `AsyncClient.depth_map`."""
+        return self._run(self._client.depth_map(source))
+
+    def check(self) -> str:
+        """See `AsyncClient.check`."""
+        return self._run(self._client.check())
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C: the request must not go on unseen
+            future.cancel()
+            raise
+
+
+async def _made(url: str, timeout_s: float, fetch_limits: FetchLimits | None) -> AsyncClient:
+    """A gRPC channel belongs to the loop in which it is made."""
+    return AsyncClient(url, timeout_s=timeout_s, fetch_limits=fetch_limits)
+
+
+def _option_tensors(options: AnalyzeOptions) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {}
+    for name in ("vocabulary", "box_phrases"):
+        if name in options:
+            phrases = options[name]
+            if isinstance(phrases, str):
+                raise OptionError(f"{name} must be a list of phrases, not one text: [{phrases!r}]")
+            tensors[name] = _texts([phrase.encode("utf-8", "surrogatepass") for phrase in phrases])
+    for name in ("score_threshold", "iou_threshold", "crop_padding"):
+        if name in options:
+            tensors[name] = _numbers(name, [options[name]], np.float32)
+    if "max_garments" in options:
+        tensors["max_garments"] = _numbers("max_garments", [options["max_garments"]], np.int32)
+    if "boxes_xyxy" in options:
+        boxes = _numbers("boxes_xyxy", options["boxes_xyxy"], np.float32)
+        tensors["boxes_xyxy"] = boxes.reshape(0, 4) if boxes.size == 0 else boxes
+    if "box_scores" in options:
+        tensors["box_scores"] = _numbers("box_scores", options["box_scores"], np.float32)
+    return tensors
+
+
+def _numbers(name: str, values: ArrayLike, dtype: type[np.float32 | np.int32]) -> NDArray[Any]:
+    try:
+        array = np.asarray(values, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"{name} must be numbers: {error}") from error
+    return array
+
+
+def _texts(values: Sequence[bytes]) -> NDArray[np.object_]:
+    result = np.empty(len(values), np.object_)
+    result[:] = values
+    return result
+
+
+def _analysis(answer: dict[str, NDArray[Any]], name: str, request_ms: float) -> Analysis:
+    document = json.loads(answer["analysis"][0])
+    document["photo"]["name"] = name
+    document["timings_ms"]["request"] = request_ms
+    for index, garment in enumerate(document["garments"]):
+        garment["crop"] = {"box_xyxy": garment.pop("crop_box_xyxy")}
+        if "crops" in answer:
+            garment["crop"]["jpeg"] = answer["crops"][index]
+        if "embeddings" in answer:
+            garment["embedding"] = answer["embeddings"][index].tolist()
+    return Analysis.model_validate(document)

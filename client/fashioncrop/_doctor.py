@@ -1,0 +1,146 @@
+"""What is wrong with a set-up, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fashioncrop._client import AsyncClient, find_server_url
+from fashioncrop._embedded.installation import find_installation
+from fashioncrop._embedded.state import default_state_folder
+from fashioncrop.errors import FashionCropError
+from fashioncrop.model_repository import PIPELINE, Role, engine_folder, read_config, shipped_repository
+
+_LEAST_SHARED_MEMORY_BYTES = 512 * 2**20
+_LEAST_DISK_BYTES = 4 * 2**30
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    WELL = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        subject: what was looked at.
+        outcome: see `Outcome`.
+        words: what was found, and what to do where something is wrong.
+    """
+
+    subject: str
+    outcome: Outcome
+    words: str
+
+
+def examine(url: str | None = None, repository: Path | None = None) -> list[Finding]:
+    """Look at the installation, the model repository and the server; never raises."""
+    chosen = (repository or shipped_repository()).resolve()
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("embedded server", _installation),
+        ("shared memory", _shared_memory),
+        ("disk", lambda: _disk(chosen)),
+        ("model configurations", lambda: _configurations(chosen)),
+        ("engines", lambda: _engines(chosen)),
+        ("server", lambda: _server(url)),
+    ]
+    findings = []
+    for subject, check in checks:
+        try:
+            findings.append(check())
+        except FashionCropError as error:
+            findings.append(Finding(subject, Outcome.WRONG, str(error)))
+    return findings
+
+
+def _python() -> Finding:
+    return Finding(
+        "python",
+        Outcome.WELL,
+        f"fashioncrop {importlib.metadata.version('fashioncrop')} on Python {platform.python_version()} ({sys.executable})",
+    )
+
+
+def _installation() -> Finding:
+    installation = find_installation()
+    version = importlib.metadata.version("nvidia-pytriton")
+    return Finding("embedded server", Outcome.WELL, f"nvidia-pytriton {version}, {installation.server}")
+
+
+def _shared_memory() -> Finding:
+    free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - where Triton keeps its tensors
+    if free < _LEAST_SHARED_MEMORY_BYTES:
+        return Finding(
+            "shared memory",
+            Outcome.WARNING,
+            f"/dev/shm has {free >> 20} MiB free; large photos need 512. In Docker: --shm-size=2g.",
+        )
+    return Finding("shared memory", Outcome.WELL, f"/dev/shm has {free >> 20} MiB free")
+
+
+def _disk(repository: Path) -> Finding:
+    free = shutil.disk_usage(repository if repository.exists() else repository.parent).free
+    if free < _LEAST_DISK_BYTES:
+        return Finding(
+            "disk", Outcome.WARNING, f"{free >> 20} MiB free beside {repository}; full-size engines need 4 GiB to be made."
+        )
+    return Finding("disk", Outcome.WELL, f"{free >> 30} GiB free")
+
+
+def _configurations(repository: Path) -> Finding:
+    for model in (PIPELINE, *Role):
+        if read_config(repository, model) != read_config(shipped_repository(), model):
+            return Finding(
+                "model configurations",
+                Outcome.WARNING,
+                f"{repository / model / 'config.pbtxt'} differs from the one that came with this package.",
+            )
+    return Finding("model configurations", Outcome.WELL, f"{repository}")
+
+
+def _engines(repository: Path) -> Finding:
+    missing, random = [], []
+    for role in Role:
+        try:
+            about = json.loads((engine_folder(repository, role) / "model.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            missing.append(role)
+            continue
+        if not about["trained"]:
+            random.append(role)
+    if missing:
+        return Finding(
+            "engines",
+            Outcome.WRONG,
+            f"{repository} has no engine for {', '.join(missing)}. Run: fashioncrop-export --models full",
+        )
+    if random:
+        return Finding("engines", Outcome.WARNING, f"random weights, answers mean nothing: {', '.join(random)}")
+    return Finding("engines", Outcome.WELL, f"all {len(Role)} are there")
+
+
+def _server(url: str | None) -> Finding:
+    async def ask() -> str:
+        async with AsyncClient(find_server_url(url), timeout_s=5) as client:
+            version = await client.check()
+            return f"Triton {version} at {client.url} serves {PIPELINE}"
+
+    running = default_state_folder().running()
+    words = asyncio.run(ask())
+    if url is None and running is not None and running.problem is not None:
+        return Finding("server", Outcome.WARNING, f"{words}; {running.phase}: {running.problem}")
+    return Finding("server", Outcome.WELL, words)

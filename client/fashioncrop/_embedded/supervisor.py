@@ -1,0 +1,307 @@
+"""The process beside `tritonserver`: starts it, loads its models, watches them, repairs them, stops them.
+
+Run as `python -m fashioncrop._embedded.supervisor FOLDER`, with its orders as JSON on stdin; `server.py` does that.
+
+What is watched, and what is done:
+
+- the server's process: gone means restart on the same ports, with back-off;
+- the models' processes (a model's Python stub is never restarted by the server, which stays "ready"): when one is gone,
+  every model is asked for a real answer at once, and one that cannot give it is reloaded;
+- all models, by a real answer, from time to time: also one whose process lives but does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from types import FrameType
+from typing import IO
+
+import psutil
+from pydantic import BaseModel
+
+from fashioncrop._embedded import launch
+from fashioncrop._embedded.control import Control, Health
+from fashioncrop._embedded.installation import find_installation
+from fashioncrop._embedded.state import Phase, ServerState, StateFolder
+from fashioncrop.errors import EmbeddedServerError
+from fashioncrop.model_repository import PIPELINE, Role
+
+MODELS = (*Role, PIPELINE)
+"""In the order of loading: the pipeline last, because it calls the others."""
+
+_POLL_S = 0.25
+_LIVE_WITHIN_S = 60
+_PROBE_EVERY_S = 15
+_PROBE_TIMEOUT_S = 5
+_STUCK_AFTER_S = 300
+"""A model that is busy this long without ending one request is taken for hung."""
+_UNLOAD_TIMEOUT_S = 5
+_BACK_OFF_S = (0, 1, 2, 5, 10, 30)
+_STABLE_AFTER_S = 60
+_PARALLEL_LOADS = 2
+
+
+class Orders(BaseModel):
+    """What the supervisor is told.
+
+    Attributes:
+        repository: the model repository.
+        ports: HTTP, gRPC, metrics; None for the usual or free ones.
+        config_name: see `launch.arguments`.
+    """
+
+    repository: Path
+    ports: tuple[int, int, int] | None
+    config_name: str
+
+
+class _StopAskedError(Exception):
+    """SIGTERM or SIGINT came."""
+
+
+class Supervisor:
+    """Keeps one server alive until it is told to stop."""
+
+    def __init__(self, folder: StateFolder, orders: Orders) -> None:
+        self._folder = folder
+        self._orders = orders
+        self._state = ServerState(
+            phase=Phase.STARTING,
+            supervisor_pid=psutil.Process().pid,
+            repository=str(orders.repository),
+            models=dict.fromkeys(MODELS, "waiting"),
+        )
+        self._memory_prefix = f"fashioncrop-{self._state.supervisor_pid}-"
+        self._telling = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: Control | None = None
+        self._stubs: set[int] = set()
+        self._busy_since: dict[str, tuple[float, int | None]] = {}
+
+    def run(self, log: IO[bytes]) -> None:
+        """Start, watch, and stop at SIGTERM or SIGINT.
+
+        Raises:
+            EmbeddedServerError: the server or a model does not start at all; the state file says so too.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _ask_to_stop)
+        try:
+            self._tell(phase=Phase.STARTING)
+            installation = find_installation()
+            ports = launch.choose_ports(self._orders.ports)
+            backends = launch.assemble_backends(self._folder.backends, installation)
+            command = launch.arguments(
+                installation,
+                self._orders.repository,
+                backends,
+                ports,
+                memory_prefix=self._memory_prefix,
+                config_name=self._orders.config_name,
+            )
+            environment = launch.environment(installation)
+            self._tell(
+                http_url=f"http://{launch.HOST}:{ports.http}",
+                grpc_url=f"{launch.HOST}:{ports.grpc}",
+                metrics_url=f"http://{launch.HOST}:{ports.metrics}/metrics",
+            )
+
+            def start() -> None:
+                self._start(command, environment, log)
+
+            start()
+            self._tell(phase=Phase.READY)
+            self._watch(start)
+        except _StopAskedError:
+            self._stop()
+            self._tell(phase=Phase.STOPPED, server_pid=None)
+        except EmbeddedServerError as error:
+            self._stop()
+            self._tell(phase=Phase.FAILED, server_pid=None, problem=str(error))
+            raise
+
+    def _tell(self, **changes: object) -> None:
+        with self._telling:
+            self._state = self._state.model_copy(update=changes)
+            self._folder.write(self._state)
+
+    def _tell_model(self, model: str, progress: str) -> None:
+        with self._telling:
+            self._state = self._state.model_copy(update={"models": {**self._state.models, model: progress}})
+            self._folder.write(self._state)
+
+    def _start(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> None:
+        """A server with every model loaded and proved by a real answer."""
+        self._tell(models=dict.fromkeys(MODELS, "waiting"))
+        self._process = subprocess.Popen(  # noqa: PLW1509 - the child must not outlive this process
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
+        )
+        self._control = Control(self._state.grpc_url)
+        self._tell(phase=Phase.LOADING, server_pid=self._process.pid)
+        deadline = time.monotonic() + _LIVE_WITHIN_S
+        while not self._control.is_live():
+            if self._process.poll() is not None:
+                raise EmbeddedServerError(f"tritonserver ended with code {self._process.returncode}; see {log.name}.")
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"tritonserver did not answer within {_LIVE_WITHIN_S} s; see {log.name}.")
+            time.sleep(0.1)
+        with ThreadPoolExecutor(_PARALLEL_LOADS) as pool:
+            problems = list(pool.map(self._load, [model for model in MODELS if model != PIPELINE]))
+        problems.append(self._load(PIPELINE) if not any(problems) else None)
+        for problem in filter(None, problems):
+            raise EmbeddedServerError(problem)
+        self._stubs = self._stub_pids()
+
+    def _load(self, model: str) -> str | None:
+        control = self._connected()
+        self._tell_model(model, "loading")
+        problem = control.load(model)
+        if problem is None:
+            health, problem_words = control.probe(model, timeout_s=60)
+            problem = problem_words if health is Health.DEAD else None
+        if problem is not None:
+            return f"The model {model} cannot be loaded: {problem}"
+        self._tell_model(model, "ready")
+        return None
+
+    def _watch(self, start: Callable[[], None]) -> None:
+        """Until asked to stop: repair what breaks."""
+        failures = 0
+        started_s = probed_s = time.monotonic()
+        while True:
+            time.sleep(_POLL_S)
+            now_s = time.monotonic()
+            if failures and now_s - started_s > _STABLE_AFTER_S:
+                failures = 0
+            reason = None
+            if self._process is None or self._process.poll() is not None:
+                reason = "tritonserver ended"
+            elif self._stubs - self._stub_pids() or now_s - probed_s > _PROBE_EVERY_S:
+                reason = self._repair_models()
+                probed_s = time.monotonic()
+                self._stubs = self._stub_pids()
+            if reason is None:
+                continue
+            self._tell(phase=Phase.REPAIRING, problem=reason, repairs=self._state.repairs + 1)
+            self._stop()
+            time.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+            failures += 1
+            started_s = time.monotonic()
+            try:
+                start()
+            except EmbeddedServerError as error:
+                self._tell(problem=str(error))
+            else:
+                self._tell(phase=Phase.READY, problem=None)
+
+    def _repair_models(self) -> str | None:
+        """Ask every model for an answer; reload what is dead. None, or why only a restart can help."""
+        for model in MODELS:
+            if self._is_dead(model):
+                self._tell(
+                    phase=Phase.REPAIRING,
+                    problem=f"The model {model} died and is being reloaded.",
+                    repairs=self._state.repairs + 1,
+                )
+                control = self._connected()
+                problem = control.unload(model, _UNLOAD_TIMEOUT_S) or self._load(model)
+                if problem is not None:
+                    return f"The model {model} died and could not be reloaded: {problem}"
+                self._tell(phase=Phase.READY, problem=None)
+        return None
+
+    def _is_dead(self, model: str) -> bool:
+        control = self._connected()
+        health, _ = control.probe(model, _PROBE_TIMEOUT_S)
+        if health is not Health.BUSY:
+            self._busy_since.pop(model, None)
+            return health is Health.DEAD
+        answered = control.answered(model)
+        since_s, before = self._busy_since.setdefault(model, (time.monotonic(), answered))
+        if answered != before:
+            self._busy_since[model] = (time.monotonic(), answered)
+            return False
+        return time.monotonic() - since_s > _STUCK_AFTER_S
+
+    def _stop(self) -> None:
+        """Let the server finish what is in flight, then end it for certain."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            family = [self._process.pid, *self._stub_pids()]
+            if self._process.poll() is None:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(launch.EXIT_TIMEOUT_S + 5)
+            for pid in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    if pid == self._process.pid or "triton_python_backend_stub" in process.name():
+                        process.kill()
+            self._process.wait()
+            self._process = None
+        self._stubs = set()
+        launch.remove_shared_memory(self._memory_prefix)
+
+    def _connected(self) -> Control:
+        if self._control is None:
+            raise EmbeddedServerError("There is no server to talk to; please report this.")
+        return self._control
+
+    def _stub_pids(self) -> set[int]:
+        """The models' processes that live."""
+        if self._process is None:
+            return set()
+        try:
+            children = psutil.Process(self._process.pid).children()
+        except psutil.NoSuchProcess:
+            return set()
+        return {child.pid for child in children if _is_alive(child)}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise _StopAskedError
+
+
+def _die_with_parent() -> None:
+    """PR_SET_PDEATHSIG: the kernel ends the server when this supervisor is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def main() -> int:
+    """Run a supervisor until it is told to stop."""
+    folder = StateFolder(Path(sys.argv[1]))
+    orders = Orders.model_validate_json(sys.stdin.read())
+    with folder.locked() as mine:
+        if not mine:
+            return 3
+        with folder.log.open("wb") as log:
+            try:
+                Supervisor(folder, orders).run(log)
+            except EmbeddedServerError as error:
+                log.write(f"\n{error}\n".encode())
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The output folder: `analysis.json`, the crops, and the photo with its boxes; each file whole or not there."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+from fashioncrop._draw import draw_boxes
+from fashioncrop._sources import Photo
+from fashioncrop.errors import OutputError
+from fashioncrop.results import Analysis
+
+
+def write_analysis(folder: Path, analysis: Analysis, photo: Photo) -> Analysis:
+    """Write everything about one photo; the answer's crops name their files.
+
+    Raises:
+        OutputError: the folder cannot be written. What was written before stays.
+    """
+    garments = []
+    try:
+        (folder / "crops").mkdir(parents=True, exist_ok=True)
+        for garment in analysis.garments:
+            file = f"crops/{garment.id:02d}-{_slug(garment.phrase)}.jpg"
+            if garment.crop.jpeg is not None:
+                _write(folder / file, garment.crop.jpeg)
+                garments.append(garment.model_copy(update={"crop": garment.crop.model_copy(update={"file": file})}))
+            else:
+                garments.append(garment)
+        drawn = io.BytesIO()
+        draw_boxes(photo.data, analysis.garments).save(drawn, "JPEG", quality=92)
+        _write(folder / "boxes.jpg", drawn.getvalue())
+        complete = analysis.model_copy(update={"garments": tuple(garments)})
+        _write(folder / "analysis.json", complete.model_dump_json(indent=2).encode())
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder} cannot be written: {error.strerror or error}. Choose another folder with --out, "
+            "or make room."
+        ) from error
+    return complete
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _slug(phrase: str) -> str:
+    """A file name of any phrase: letters and digits of any script, at most 40."""
+    return re.sub(r"[^\w]+", "-", phrase.lower()).strip("-_")[:40] or "garment"

@@ -1,0 +1,114 @@
+"""Every error that fashioncrop raises, ordered by what the caller can do about it.
+
+::
+
+    FashionCropError
+    ├── InputError                  mend the input
+    │   ├── PhotoError              the photo cannot be read or is refused
+    │   │   └── FetchError          its URL cannot or may not be fetched
+    │   ├── OptionError             a vocabulary, threshold, box or limit is out of its range
+    │   └── OutputError             the output folder cannot be written
+    ├── TryAgainError               wait and repeat
+    │   ├── ServerUnavailableError  nobody answers, or a model is being reloaded
+    │   ├── OverloadedError         the server turned the request away early
+    │   ├── DeadlineError           no answer within `timeout_s`
+    │   └── CancelledError          the request was cancelled before it ended
+    ├── DeploymentError             mend the set-up
+    │   ├── ContractError           server and client disagree about a tensor
+    │   ├── MissingModelError       the server does not have a model
+    │   ├── EmbeddedServerError     the embedded server cannot be started or stopped
+    │   └── ModelFileError          a model, its configuration or its identity is missing, corrupt or foreign
+    └── ServerFaultError            report it: the server failed in a way nobody foresaw
+"""
+
+from __future__ import annotations
+
+
+class FashionCropError(Exception):
+    """Root of all errors of this package; the message is a sentence that says what to do."""
+
+
+class InputError(FashionCropError):
+    """What was sent is wrong; the same request will fail again."""
+
+
+class PhotoError(InputError):
+    """The photo cannot be read, or is refused for its size."""
+
+
+class FetchError(PhotoError):
+    """The photo's URL cannot be fetched, or may not be.
+
+    Attributes:
+        url: the URL as far as it may be shown (without user information and query).
+    """
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class OptionError(InputError):
+    """A vocabulary, threshold, box or limit is outside its range."""
+
+
+class OutputError(InputError):
+    """The output folder cannot be written (permission, full disk, a file in the way)."""
+
+
+class TryAgainError(FashionCropError):
+    """The same request may succeed later."""
+
+
+class ServerUnavailableError(TryAgainError):
+    """Nobody answers at the address, or the model is being reloaded."""
+
+
+class OverloadedError(TryAgainError):
+    """The server has as many requests in flight as it takes."""
+
+
+class DeadlineError(TryAgainError):
+    """No answer came within the time the caller allowed."""
+
+
+class CancelledError(TryAgainError):
+    """The request was cancelled before it ended."""
+
+
+class DeploymentError(FashionCropError):
+    """The set-up is wrong: server, model repository or installation."""
+
+
+class ContractError(DeploymentError):
+    """The server's model does not have the tensors that this client needs.
+
+    Attributes:
+        model: name of the model.
+        tensor: name of the first tensor that differs.
+        expected: what the client needs, as `TYPE[dims]`.
+        got: what the server has, as `TYPE[dims]`, or `nothing`.
+    """
+
+    def __init__(self, message: str, *, model: str, tensor: str, expected: str, got: str) -> None:
+        super().__init__(message)
+        self.model = model
+        self.tensor = tensor
+        self.expected = expected
+        self.got = got
+
+
+class MissingModelError(DeploymentError):
+    """The server does not have the model, or it failed to load."""
+
+
+class EmbeddedServerError(DeploymentError):
+    """The embedded server cannot be started, watched or stopped."""
+
+
+class ModelFileError(DeploymentError):
+    """A model's file, configuration or identity is missing, corrupt or of another model."""
+
+
+class ServerFaultError(FashionCropError):
+    """The server failed in a way nobody foresaw; the message carries its words."""

@@ -1,0 +1,76 @@
+"""Where the Triton model repository is, and what its configurations declare.
+
+A model's interface (tensor names, types, dims, batch) is written once, in its `config.pbtxt`; export, client and tests
+read it here, through Triton's own protobuf.
+"""
+
+from __future__ import annotations
+
+import shutil
+from enum import StrEnum
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from fashioncrop.errors import ModelFileError
+
+PIPELINE = "fashion_pipeline"
+
+
+class Role(StrEnum):
+    """The models that are written by export; the value is the folder's and the model's name."""
+
+    VOCABULARY_ENCODER = "vocabulary_encoder"
+    GARMENT_DETECTOR = "garment_detector"
+    IMAGE_EMBEDDER = "image_embedder"
+    TEXT_EMBEDDER = "text_embedder"
+    DEPTH_ESTIMATOR = "depth_estimator"
+
+
+def shipped_repository() -> Path:
+    """The repository that came with this package: the checkout's own, or the copy inside an installed wheel."""
+    inside = Path(__file__).parent / "model_repository"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "model_repository"
+
+
+def prepare_repository(repository: Path) -> None:
+    """Copy the configurations and the pipeline's code into `repository`, unless it is the shipped one.
+
+    What is there already is overwritten, so that an updated package never serves an older pipeline; engines stay.
+
+    Raises:
+        ModelFileError: `repository` cannot be written.
+    """
+    shipped = shipped_repository()
+    if repository.resolve() == shipped.resolve():
+        return
+    try:
+        shutil.copytree(
+            shipped,
+            repository,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("*.onnx", "*.onnx.data", "*.plan", "*.json", "__pycache__"),
+        )
+    except OSError as error:
+        raise ModelFileError(f"The model repository {repository} cannot be written: {error}.") from error
+
+
+def engine_folder(repository: Path, role: Role) -> Path:
+    """Where the role's engine, `model.json` and tokeniser are: version 1, the only one that export writes."""
+    return repository / role / "1"
+
+
+def read_config(repository: Path, model: str) -> model_config_pb2.ModelConfig:
+    """Parse the model's `config.pbtxt`.
+
+    Raises:
+        ModelFileError: the file is missing or is not a model configuration.
+    """
+    path = repository / model / "config.pbtxt"
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}. Is {repository} a model repository?") from error
+    except text_format.ParseError as error:
+        raise ModelFileError(f"{path} is not a Triton model configuration: line {error}.") from error
