@@ -67,7 +67,8 @@ def find_server_url(url: str | None) -> str:
     running = default_state_folder().running()
     if running is None or not running.grpc_url:
         raise ServerUnavailableError(
-            "No server is known. Start one (fashioncrop up), or say where it is: --url HOST:PORT (gRPC), or FASHIONCROP_URL."
+            "No server is known. Start one (fashioncrop up), or say where one is: --url HOST:PORT (gRPC) or "
+            "FASHIONCROP_URL."
         )
     return running.grpc_url
 
@@ -142,7 +143,7 @@ class AsyncClient:
         return _analysis(answer, photo.name, request_ms), photo
 
     async def depth_map(self, source: Source) -> NDArray[np.float32]:
-        """Relative inverse depth of the whole photo: float32 [height, width] of the estimator's own grid, larger is nearer.
+        """Relative inverse depth of the whole photo: float32 [height, width] of the estimator's grid, larger is nearer.
 
         Raises:
             FashionCropError: as `analyze`.
@@ -236,24 +237,28 @@ async def _made(url: str, timeout_s: float, fetch_limits: FetchLimits | None) ->
 
 
 def _option_tensors(options: AnalyzeOptions) -> dict[str, NDArray[Any]]:
+    given: dict[str, Any] = dict(options)
     tensors: dict[str, NDArray[Any]] = {}
     for name in ("vocabulary", "box_phrases"):
-        if name in options:
-            phrases = options[name]
-            if isinstance(phrases, str):
-                raise OptionError(f"{name} must be a list of phrases, not one text: [{phrases!r}]")
-            tensors[name] = _texts([phrase.encode("utf-8", "surrogatepass") for phrase in phrases])
+        if name in given:
+            tensors[name] = _phrases(name, given[name])
     for name in ("score_threshold", "iou_threshold", "crop_padding"):
-        if name in options:
-            tensors[name] = _numbers(name, [options[name]], np.float32)
-    if "max_garments" in options:
-        tensors["max_garments"] = _numbers("max_garments", [options["max_garments"]], np.int32)
-    if "boxes_xyxy" in options:
-        boxes = _numbers("boxes_xyxy", options["boxes_xyxy"], np.float32)
+        if name in given:
+            tensors[name] = _numbers(name, [given[name]], np.float32)
+    if "max_garments" in given:
+        tensors["max_garments"] = _numbers("max_garments", [given["max_garments"]], np.int32)
+    if "boxes_xyxy" in given:
+        boxes = _numbers("boxes_xyxy", given["boxes_xyxy"], np.float32)
         tensors["boxes_xyxy"] = boxes.reshape(0, 4) if boxes.size == 0 else boxes
-    if "box_scores" in options:
-        tensors["box_scores"] = _numbers("box_scores", options["box_scores"], np.float32)
+    if "box_scores" in given:
+        tensors["box_scores"] = _numbers("box_scores", given["box_scores"], np.float32)
     return tensors
+
+
+def _phrases(name: str, phrases: Any) -> NDArray[np.object_]:  # noqa: ANN401 - checked here
+    if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
+        raise OptionError(f"{name} must be a list of phrases, such as ['shirt', 'leather bag']; got {phrases!r}.")
+    return _texts([phrase.encode("utf-8", "surrogatepass") for phrase in phrases])
 
 
 def _numbers(name: str, values: ArrayLike, dtype: type[np.float32 | np.int32]) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from fashioncrop._embedded.state import default_state_folder
 from fashioncrop.errors import FashionCropError
 from fashioncrop.model_repository import PIPELINE, Role, engine_folder, read_config, shipped_repository
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Triton keeps its tensors
 _LEAST_SHARED_MEMORY_BYTES = 512 * 2**20
 _LEAST_DISK_BYTES = 4 * 2**30
 
@@ -71,7 +72,7 @@ def _python() -> Finding:
     return Finding(
         "python",
         Outcome.WELL,
-        f"fashioncrop {importlib.metadata.version('fashioncrop')} on Python {platform.python_version()} ({sys.executable})",
+        f"fashioncrop {importlib.metadata.version('fashioncrop')}, Python {platform.python_version()} {sys.executable}",
     )
 
 
@@ -82,21 +83,23 @@ def _installation() -> Finding:
 
 
 def _shared_memory() -> Finding:
-    free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - where Triton keeps its tensors
+    free = shutil.disk_usage(_SHARED_MEMORY).free
     if free < _LEAST_SHARED_MEMORY_BYTES:
         return Finding(
             "shared memory",
             Outcome.WARNING,
-            f"/dev/shm has {free >> 20} MiB free; large photos need 512. In Docker: --shm-size=2g.",
+            f"{_SHARED_MEMORY} has {free >> 20} MiB free; large photos need 512. In Docker: --shm-size=2g.",
         )
-    return Finding("shared memory", Outcome.WELL, f"/dev/shm has {free >> 20} MiB free")
+    return Finding("shared memory", Outcome.WELL, f"{_SHARED_MEMORY} has {free >> 20} MiB free")
 
 
 def _disk(repository: Path) -> Finding:
     free = shutil.disk_usage(repository if repository.exists() else repository.parent).free
     if free < _LEAST_DISK_BYTES:
         return Finding(
-            "disk", Outcome.WARNING, f"{free >> 20} MiB free beside {repository}; full-size engines need 4 GiB to be made."
+            "disk",
+            Outcome.WARNING,
+            f"{free >> 20} MiB free beside {repository}; full-size engines need 4 GiB to be made.",
         )
     return Finding("disk", Outcome.WELL, f"{free >> 30} GiB free")
 

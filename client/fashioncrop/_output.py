@@ -35,8 +35,8 @@ def write_analysis(folder: Path, analysis: Analysis, photo: Photo) -> Analysis:
         _write(folder / "analysis.json", complete.model_dump_json(indent=2).encode())
     except OSError as error:
         raise OutputError(
-            f"{error.filename or folder} cannot be written: {error.strerror or error}. Choose another folder with --out, "
-            "or make room."
+            f"{error.filename or folder} cannot be written: {error.strerror or error}. Choose another folder with "
+            "--out, or make room."
         ) from error
     return complete
 

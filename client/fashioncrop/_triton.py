@@ -121,7 +121,9 @@ class TritonConnection:
         status, words = str(error.status()).removeprefix("StatusCode."), str(error.message())
         if "unknown model" in words or status == "NOT_FOUND":
             if await self._is_in_repository(model):
-                return ServerUnavailableError(f"{self.url} has the model {model} but is not serving it just now: {words}")
+                return ServerUnavailableError(
+                    f"{self.url} has the model {model} but is not serving it just now: {words}"
+                )
             return MissingModelError(
                 f"{self.url} has no model {model}. Is its model repository fashioncrop's? ({words})"
             )
@@ -174,7 +176,7 @@ def _by_status(status: str, words: str, url: str, timeout_s: float) -> FashionCr
         return OverloadedError(words)
     if status == "UNAVAILABLE" or any(phrase in words for phrase in _DEAD_STUB):
         return ServerUnavailableError(
-            f"{url} does not answer just now: {words}. Is the server up? fashioncrop status tells; fashioncrop up starts one."
+            f"{url} does not answer just now: {words}. Is the server up? See: fashioncrop status"
         )
     if status in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}:
         return InputError(f"The request is too large for {url}: {words}")

@@ -88,7 +88,9 @@ def analyze(  # noqa: PLR0913 - one option, one argument
     crop_padding: Annotated[
         float | None, typer.Option(help="Margin of a crop, as a share of its box, 0 to 1.  [default: 0.05]")
     ] = None,
-    max_garments: Annotated[int | None, typer.Option(help="At most this many a photo, 1 to 300.  [default: 50]")] = None,
+    max_garments: Annotated[
+        int | None, typer.Option(help="At most this many a photo, 1 to 300.  [default: 50]")
+    ] = None,
     embeddings: Annotated[bool, typer.Option(help="Embed each crop.")] = True,
     url: Url = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each photo.")] = DEFAULT_TIMEOUT_S,
@@ -116,7 +118,7 @@ def analyze(  # noqa: PLR0913 - one option, one argument
         raise typer.Exit(1)
 
 
-async def _analyze_all(  # noqa: PLR0913 - what analyze was told
+async def _analyze_all(
     photos: list[str],
     out: Path | None,
     options: AnalyzeOptions,
@@ -213,7 +215,11 @@ def up(
 ) -> None:
     """Start the embedded Triton server in the background."""
     with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=_words, transient=True
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=_words,
+        transient=True,
     ) as progress:
         task = progress.add_task("starting", total=None)
 
@@ -242,7 +248,9 @@ def _ports(text: str | None) -> tuple[int, int, int] | None:
         return None
     parts = text.split(",")
     if len(parts) != 3 or not all(part.isdigit() and 0 < int(part) < 2**16 for part in parts) or len(set(parts)) != 3:  # noqa: PLR2004 - HTTP, gRPC, metrics
-        raise typer.BadParameter("three different numbers are needed, 1 to 65535: HTTP,GRPC,METRICS", param_hint="--ports")
+        raise typer.BadParameter(
+            "three different numbers are needed, 1 to 65535: HTTP,GRPC,METRICS", param_hint="--ports"
+        )
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 

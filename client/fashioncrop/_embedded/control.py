@@ -71,7 +71,9 @@ class Control:
             answer = self._client.get_inference_statistics(model, client_timeout=2)
         except InferenceServerException:
             return None
-        return sum(one.inference_stats.success.count + one.inference_stats.fail.count for one in answer.model_stats)
+        return int(
+            sum(one.inference_stats.success.count + one.inference_stats.fail.count for one in answer.model_stats)
+        )
 
     def probe(self, model: str, timeout_s: float) -> tuple[Health, str]:
         """Ask the model for a real, small answer. A model that takes too long may only be busy."""

@@ -13,7 +13,12 @@ from pathlib import Path
 from fashioncrop.errors import EmbeddedServerError
 
 _INSTALL = "pip install 'fashioncrop[server]'"
-_NEEDED = {"onnxruntime": "onnxruntime", "cv2": "opencv-python-headless", "psutil": "psutil", "tokenizers": "tokenizers"}
+_NEEDED = {
+    "onnxruntime": "onnxruntime",
+    "cv2": "opencv-python-headless",
+    "psutil": "psutil",
+    "tokenizers": "tokenizers",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def find_installation() -> Installation:
 
 
 def _libpython_folder(version: str) -> tuple[Path, ...]:
-    """Folder of the interpreter's shared library, which the stub is linked to; empty where the system finds it itself."""
+    """Folder of the interpreter's shared library, which the stub is linked to; empty where the system finds it."""
     name = f"libpython{version}.so.1.0"
     folders = (
         Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib"),
@@ -86,5 +91,5 @@ def _libpython_folder(version: str) -> tuple[Path, ...]:
         return ()
     raise EmbeddedServerError(
         f"The embedded server needs {name}, and this interpreter ({sys.executable}) has no shared library. Install it "
-        f"(Debian and Ubuntu: apt install libpython{version}), or use an interpreter that was built with --enable-shared."
+        f"(Debian and Ubuntu: apt install libpython{version}), or use an interpreter built with --enable-shared."
     )

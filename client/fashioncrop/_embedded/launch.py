@@ -83,7 +83,7 @@ def assemble_backends(folder: Path, installation: Installation) -> Path:
 
 
 def environment(installation: Installation) -> dict[str, str]:
-    """The server's environment: its libraries, and this interpreter first in PATH, where the stub looks for packages."""
+    """The server's environment: its libraries, and this interpreter first in PATH, where stubs look for packages."""
     inherited = os.environ.get("LD_LIBRARY_PATH")
     folders = [*map(str, installation.library_folders), *([inherited] if inherited else [])]
     return {

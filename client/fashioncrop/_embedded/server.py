@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder, default_state_folder
 from fashioncrop.errors import EmbeddedServerError
@@ -132,7 +133,7 @@ class EmbeddedServer:
         self.http_url = ""
         self.grpc_url = ""
 
-    def __enter__(self) -> EmbeddedServer:
+    def __enter__(self) -> Self:
         state = start(
             repository=self._repository,
             ports=self._ports,
@@ -157,8 +158,8 @@ def _check_engines(repository: Path) -> None:
     missing = [role for role in Role if not (engine_folder(repository, role) / "model.json").is_file()]
     if missing:
         raise EmbeddedServerError(
-            f"{repository} has no engine for {', '.join(missing)}. Make them: fashioncrop-export --models full (from the "
-            "hub), --models random (random weights, to try the plumbing) or --models DIR (checkpoints on disk)."
+            f"{repository} has no engine for {', '.join(missing)}. Make them: fashioncrop-export --models full (from "
+            "the hub), --models random (random weights, to try the plumbing) or --models DIR (checkpoints on disk)."
         )
 
 

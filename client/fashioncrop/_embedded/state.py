@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-
 # Whoever only asks whether the lock is held holds it for a moment.
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.05

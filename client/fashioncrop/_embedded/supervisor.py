@@ -5,8 +5,9 @@ Run as `python -m fashioncrop._embedded.supervisor FOLDER`, with its orders as J
 What is watched, and what is done:
 
 - the server's process: gone means restart on the same ports, with back-off;
-- the models' processes (a model's Python stub is never restarted by the server, which stays "ready"): when one is gone,
-  every model is asked for a real answer at once, and one that cannot give it is reloaded;
+- the models' processes (a model's Python stub is never restarted by the server, which stays "ready"): where one is
+  gone, its model is reloaded and proved by a real answer. Where it is the pipeline, the whole server is restarted: the
+  answers that its process owed would never come, and only closed connections tell so;
 - all models, by a real answer, from time to time: also one whose process lives but does not answer.
 """
 
@@ -84,7 +85,7 @@ class Supervisor:
         self._telling = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Control | None = None
-        self._stubs: set[int] = set()
+        self._stubs: dict[int, str] = {}
         self._busy_since: dict[str, tuple[float, int | None]] = {}
 
     def run(self, log: IO[bytes]) -> None:
@@ -142,8 +143,13 @@ class Supervisor:
     def _start(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> None:
         """A server with every model loaded and proved by a real answer."""
         self._tell(models=dict.fromkeys(MODELS, "waiting"))
-        self._process = subprocess.Popen(  # noqa: PLW1509 - the child must not outlive this process
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call; the server must not outlive this process
         )
         self._control = Control(self._state.grpc_url)
         self._tell(phase=Phase.LOADING, server_pid=self._process.pid)
@@ -159,7 +165,7 @@ class Supervisor:
         problems.append(self._load(PIPELINE) if not any(problems) else None)
         for problem in filter(None, problems):
             raise EmbeddedServerError(problem)
-        self._stubs = self._stub_pids()
+        self._stubs = self._living_stubs()
 
     def _load(self, model: str) -> str | None:
         control = self._connected()
@@ -185,14 +191,15 @@ class Supervisor:
             reason = None
             if self._process is None or self._process.poll() is not None:
                 reason = "tritonserver ended"
-            elif self._stubs - self._stub_pids() or now_s - probed_s > _PROBE_EVERY_S:
-                reason = self._repair_models()
+            elif gone := set(self._stubs) - set(self._living_stubs()):
+                reason = self._repair({self._stubs[pid] for pid in gone})
+            elif now_s - probed_s > _PROBE_EVERY_S:
+                reason = self._repair({model for model in MODELS if self._is_dead(model)})
                 probed_s = time.monotonic()
-                self._stubs = self._stub_pids()
             if reason is None:
                 continue
             self._tell(phase=Phase.REPAIRING, problem=reason, repairs=self._state.repairs + 1)
-            self._stop()
+            self._stop(at_once=True)
             time.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
             failures += 1
             started_s = time.monotonic()
@@ -203,20 +210,21 @@ class Supervisor:
             else:
                 self._tell(phase=Phase.READY, problem=None)
 
-    def _repair_models(self) -> str | None:
-        """Ask every model for an answer; reload what is dead. None, or why only a restart can help."""
-        for model in MODELS:
-            if self._is_dead(model):
-                self._tell(
-                    phase=Phase.REPAIRING,
-                    problem=f"The model {model} died and is being reloaded.",
-                    repairs=self._state.repairs + 1,
-                )
-                control = self._connected()
-                problem = control.unload(model, _UNLOAD_TIMEOUT_S) or self._load(model)
-                if problem is not None:
-                    return f"The model {model} died and could not be reloaded: {problem}"
-                self._tell(phase=Phase.READY, problem=None)
+    def _repair(self, dead: set[str]) -> str | None:
+        """Reload dead models. None, or why only a restart can help."""
+        if PIPELINE in dead:
+            return f"The model {PIPELINE} died."
+        for model in dead:
+            self._tell(
+                phase=Phase.REPAIRING,
+                problem=f"The model {model} died and is being reloaded.",
+                repairs=self._state.repairs + 1,
+            )
+            problem = self._connected().unload(model, _UNLOAD_TIMEOUT_S) or self._load(model)
+            if problem is not None:
+                return f"The model {model} died and could not be reloaded: {problem}"
+            self._tell(phase=Phase.READY, problem=None)
+        self._stubs = self._living_stubs()
         return None
 
     def _is_dead(self, model: str) -> bool:
@@ -232,14 +240,14 @@ class Supervisor:
             return False
         return time.monotonic() - since_s > _STUCK_AFTER_S
 
-    def _stop(self) -> None:
-        """Let the server finish what is in flight, then end it for certain."""
+    def _stop(self, *, at_once: bool = False) -> None:
+        """Let the server finish what is in flight (unless `at_once`), then end it for certain."""
         if self._control is not None:
             self._control.close()
             self._control = None
         if self._process is not None:
-            family = [self._process.pid, *self._stub_pids()]
-            if self._process.poll() is None:
+            family = [self._process.pid, *self._stubs]
+            if self._process.poll() is None and not at_once:
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(launch.EXIT_TIMEOUT_S + 5)
@@ -250,7 +258,7 @@ class Supervisor:
                         process.kill()
             self._process.wait()
             self._process = None
-        self._stubs = set()
+        self._stubs = {}
         launch.remove_shared_memory(self._memory_prefix)
 
     def _connected(self) -> Control:
@@ -258,22 +266,28 @@ class Supervisor:
             raise EmbeddedServerError("There is no server to talk to; please report this.")
         return self._control
 
-    def _stub_pids(self) -> set[int]:
-        """The models' processes that live."""
+    def _living_stubs(self) -> dict[int, str]:
+        """The models' processes that live, and whose they are."""
         if self._process is None:
-            return set()
+            return {}
         try:
             children = psutil.Process(self._process.pid).children()
         except psutil.NoSuchProcess:
-            return set()
-        return {child.pid for child in children if _is_alive(child)}
+            return {}
+        return {child.pid: model for child in children if (model := _served_by(child)) is not None}
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _served_by(process: psutil.Process) -> str | None:
+    """The model of a living stub, which its command line names as `<model>_<group>_<instance>`."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+        words = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
+    for word in words:
+        model, *numbers = word.rsplit("_", 2)
+        if model in MODELS and len(numbers) == 2 and all(number.isdigit() for number in numbers):  # noqa: PLR2004
+            return model
+    return None
 
 
 def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:

@@ -47,7 +47,10 @@ CATEGORIES = (
     Category(13, "glasses", "head", ("sunglasses", "eyeglasses", "spectacles")),
     Category(14, "hat", "head", ("cap", "beanie", "baseball cap", "beret")),
     Category(
-        15, "headband, head covering, hair accessory", "head", ("headscarf", "hijab", "hair clip", "hair band", "bandana")
+        15,
+        "headband, head covering, hair accessory",
+        "head",
+        ("headscarf", "hijab", "hair clip", "hair band", "bandana"),
     ),
     Category(16, "tie", "neck", ("necktie", "bow tie", "bowtie")),
     Category(17, "glove", "arms and hands", ("mitten",)),
@@ -56,8 +59,12 @@ CATEGORIES = (
     Category(20, "leg warmer", "legs and feet"),
     Category(21, "tights, stockings", "legs and feet", ("pantyhose", "nylons")),
     Category(22, "sock", "legs and feet"),
-    Category(23, "shoe", "legs and feet", ("sneaker", "boot", "sandal", "heel", "loafer", "trainer", "slipper", "footwear")),
-    Category(24, "bag, wallet", "others", ("handbag", "backpack", "purse", "tote", "tote bag", "clutch", "shoulder bag")),
+    Category(
+        23, "shoe", "legs and feet", ("sneaker", "boot", "sandal", "heel", "loafer", "trainer", "slipper", "footwear")
+    ),
+    Category(
+        24, "bag, wallet", "others", ("handbag", "backpack", "purse", "tote", "tote bag", "clutch", "shoulder bag")
+    ),
     Category(25, "scarf", "others", ("shawl",)),
     Category(26, "umbrella", "others", ("parasol",)),
 )

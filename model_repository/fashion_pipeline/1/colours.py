@@ -7,6 +7,7 @@ rounder than boxes), and clusters that are commoner around the box than inside i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,9 +88,10 @@ def garment_colours(image: Image.Image, box_xyxy: tuple[float, float, float, flo
     lab = _lab(window)
     names = np.unique(labels[inside])
     share_inside = {k: float((labels[inside] == k).mean()) for k in names}
-    share_around = {k: float((labels[around] == k).mean()) if around.any() else 0.0 for k in names}
+    means = {k: lab[inside & (labels == k)].mean(axis=0) for k in names}
+    share_around = {k: _share_near(lab[around], means[k]) for k in names}
     garment = [k for k in names if share_inside[k] > share_around[k]] or list(names)
-    groups = _merged([(k, lab[inside & (labels == k)].mean(axis=0), share_inside[k]) for k in garment])
+    groups = _merged([(k, means[k], share_inside[k]) for k in garment])
     total = sum(share_inside[k] for k in garment)
     colours = []
     for members in groups:
@@ -100,7 +102,7 @@ def garment_colours(image: Image.Image, box_xyxy: tuple[float, float, float, flo
     return [colour for colour in colours if colour.share >= _LEAST_SHARE][:_MOST_COLOURS] or colours[:1]
 
 
-def colour_name(rgb: NDArray[np.floating]) -> str:
+def colour_name(rgb: NDArray[np.floating[Any]]) -> str:
     """The nearest name by CIE76 distance. `rgb`: [3], 0 to 255, sRGB."""
     distance = np.linalg.norm(_NAMED_LAB - _lab(np.asarray(rgb, np.float32)[None, None])[0, 0], axis=1)
     return list(_NAMES)[int(distance.argmin())]
@@ -109,7 +111,7 @@ def colour_name(rgb: NDArray[np.floating]) -> str:
 def _window(
     image: Image.Image, box_xyxy: tuple[float, float, float, float]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-    """The box with a ring around it, small: pixels uint8 [h, w, 3], which are garment, which are around. bool [h, w]."""
+    """The box with a ring around it, small: pixels uint8 [h, w, 3]; which are garment, which around, bool [h, w]."""
     x0, y0, x1, y1 = box_xyxy
     ring_x, ring_y = _RING * (x1 - x0), _RING * (y1 - y0)
     outer = (max(x0 - ring_x, 0), max(y0 - ring_y, 0), min(x1 + ring_x, image.width), min(y1 + ring_y, image.height))
@@ -134,6 +136,11 @@ def _clusters(window: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[n
     return np.asarray(Image.fromarray(window).quantize(palette=palette, dither=Image.Dither.NONE)).astype(np.int64)
 
 
+def _share_near(lab: NDArray[np.float32], mean: NDArray[np.float32]) -> float:
+    """Part of the pixels that have about this colour. `lab`: [n, 3]; what is near no cluster counts for none."""
+    return float((np.linalg.norm(lab - mean, axis=1) < _MERGE_DELTA_E).mean()) if len(lab) else 0.0
+
+
 def _merged(clusters: list[tuple[int, NDArray[np.float32], float]]) -> list[list[int]]:
     """Cluster ids grouped by colour, largest first: each joins the first group whose first member is near."""
     groups: list[tuple[NDArray[np.float32], list[int]]] = []
@@ -152,7 +159,7 @@ def _lab(rgb: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
-def _hex(rgb: NDArray[np.floating]) -> str:
+def _hex(rgb: NDArray[np.floating[Any]]) -> str:
     return "#" + "".join(f"{round(float(value)):02x}" for value in rgb)
 
 

@@ -67,11 +67,11 @@ def from_queries(
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / (1 + exp(-x)) without overflow."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), np.float32)
 
 
 def to_pixels(boxes_cxcywh: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """Centre-and-size boxes in shares of the photo to x0, y0, x1, y1 in pixels, clipped to the photo. float32 [n, 4]."""
+    """Centre and size in shares of the photo to x0, y0, x1, y1 in pixels, clipped to the photo. float32 [n, 4]."""
     centre, extent = boxes_cxcywh[:, :2], boxes_cxcywh[:, 2:]
     size = np.asarray(size_wh, np.float32)
     corners = np.concatenate([(centre - extent / 2) * size, (centre + extent / 2) * size], axis=1)
@@ -86,7 +86,7 @@ def clipped(boxes_xyxy: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArra
 def areas(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
     """Areas in square pixels, 0 for an empty box. float32 [n]."""
     extent = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
-    return extent[:, 0] * extent[:, 1]
+    return np.asarray(extent[:, 0] * extent[:, 1], np.float32)
 
 
 def intersections(boxes_xyxy: NDArray[np.float32], others_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,7 +94,7 @@ def intersections(boxes_xyxy: NDArray[np.float32], others_xyxy: NDArray[np.float
     low = np.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
     high = np.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
     extent = np.clip(high - low, 0, None)
-    return extent[..., 0] * extent[..., 1]
+    return np.asarray(extent[..., 0] * extent[..., 1], np.float32)
 
 
 def ious(boxes_xyxy: NDArray[np.float32], others_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:

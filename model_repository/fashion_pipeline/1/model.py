@@ -25,7 +25,14 @@ from pipeline import FashionPipeline, Settings
 from problems import Code, ProblemError
 
 _BUCKETS_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-_NOT_SERVING = ("is not healthy", "is not ready", "not found", "is unloading", "no available versions", "at least one version")
+_NOT_SERVING = (
+    "is not healthy",
+    "is not ready",
+    "not found",
+    "is unloading",
+    "no available versions",
+    "at least one version",
+)
 """What the server says of a model that is being reloaded, or whose process died."""
 
 
@@ -40,9 +47,7 @@ class TritonPythonModel:
         workers = int(parameters["workers"])
         self._max_in_flight = int(parameters["max_in_flight"])
         settings = Settings(
-            limits=Limits(
-                max_bytes=int(parameters["max_image_bytes"]), max_pixels=int(parameters["max_image_pixels"])
-            ),
+            limits=Limits(max_bytes=int(parameters["max_image_bytes"]), max_pixels=int(parameters["max_image_pixels"])),
             kept_vocabularies=int(parameters["kept_vocabularies"]),
             max_vocabulary_phrases=int(parameters["max_vocabulary_phrases"]),
             workers=workers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from problems import refuse
 
 # This module's own limit is checked on every file, from the header; Pillow's would warn in the server's log.
 Image.MAX_IMAGE_PIXELS = None
+# Notes about odd metadata are not worth a line each in the server's log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # Pillow registers its less common formats only when asked
 
 FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "AVIF") if name in Image.OPEN)
@@ -78,13 +81,17 @@ def decode_photo(data: bytes, limits: Limits) -> Photo:
         ) from error
     # Pillow's decoders raise these on damaged files: OSError for most, the rest from single plug-ins.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError, TypeError, MemoryError) as error:
-        raise refuse(f"The photo is damaged or cut short and cannot be decoded: {error}. Send the whole file.") from error
+        raise refuse(
+            f"The photo is damaged or cut short and cannot be decoded: {error}. Send the whole file."
+        ) from error
 
 
 def _from_data_url(data: bytes) -> bytes:
     header, comma, payload = data.partition(b",")
     if not comma or not header.lower().endswith(b";base64"):
-        raise refuse("The photo's data: URL is not of the form data:image/jpeg;base64,... . Send base64, or the file itself.")
+        raise refuse(
+            "The photo's data: URL is not of the form data:image/jpeg;base64,... . Send base64, or the file itself."
+        )
     try:
         return base64.b64decode(payload, validate=True)
     except binascii.Error as error:
@@ -95,8 +102,8 @@ def _check_pixels(image: Image.Image, limits: Limits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise refuse(
-            f"The photo measures {width} x {height} pixels; this server takes at most {limits.max_pixels} in all. Scale "
-            "it down, or raise the pipeline's parameter max_image_pixels."
+            f"The photo measures {width} x {height} pixels; this server takes at most {limits.max_pixels} in all. "
+            "Scale it down, or raise the pipeline's parameter max_image_pixels."
         )
 
 

@@ -38,7 +38,9 @@ _NEED_CROPS = {"crops", "embeddings"}
 class CallModel(Protocol):
     """How another model of the server is asked."""
 
-    def __call__(self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def __call__(
+        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: tuple[str, ...]
+    ) -> dict[str, NDArray[Any]]:
         """The named outputs; raises ProblemError where the model fails."""
 
 
@@ -215,7 +217,7 @@ class FashionPipeline:
                 result["embeddings"] = np.concatenate(parts)
         return result
 
-    def _depths_and_analysis(  # noqa: PLR0913 - what an answer is made of
+    def _depths_and_analysis(
         self,
         photo: Photo,
         found: Detections,
@@ -254,7 +256,7 @@ class FashionPipeline:
         }
 
     @staticmethod
-    def _garment(  # noqa: PLR0913 - what a garment is made of
+    def _garment(
         photo: Photo,
         found: Detections,
         vocabulary: list[str],

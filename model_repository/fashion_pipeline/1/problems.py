@@ -14,6 +14,10 @@ class Code(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+MOST_WORDS = 1000
+"""Letters of a sentence that are sent: gRPC carries it in a header, and headers above 8 KiB break the connection."""
+
+
 class ProblemError(Exception):
     """A request that ends with an error instead of garments.
 
@@ -25,7 +29,12 @@ class ProblemError(Exception):
     def __init__(self, code: Code, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
-        self.sentence = sentence
+        self.sentence = sentence if len(sentence) <= MOST_WORDS else sentence[:MOST_WORDS] + " ..."
+
+
+def quoted(text: str) -> str:
+    """What somebody sent, for a sentence about it: in quotation marks, and short."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")  # noqa: PLR2004 - half a line
 
 
 def refuse(sentence: str) -> ProblemError:

@@ -20,7 +20,8 @@ LEAST_SIDE_PX = 32
 BLUR_SIDE_PX = 224
 BLUR_VARIANCE = 25.0
 """Variance of the Laplacian (grey levels squared, longest side at `BLUR_SIDE_PX`) below which a crop is called blurred.
-Measured on scikit-image's astronaut: 600 to 3000 sharp, under 20 after a Gaussian blur of 1/40 of the side."""
+Measured on eleven boxes of scikit-image's astronaut, 80 to 512 pixels long: 107 to 4262 as they are, 2 to 22 after a
+Gaussian blur whose sigma is 1/40 of the longest side. A surface without any texture is called blurred too."""
 COVERED_SHARE = 0.5
 
 
@@ -73,9 +74,7 @@ def assess(image: Image.Image, boxes_xyxy: NDArray[np.float32], depth_medians: S
 def _cut_by_frame(box: NDArray[np.float32], size_wh: tuple[int, int]) -> bool:
     width, height = size_wh
     margin_x, margin_y = max(FRAME_MARGIN * width, 1), max(FRAME_MARGIN * height, 1)
-    return bool(
-        box[0] < margin_x or box[1] < margin_y or box[2] > width - margin_x or box[3] > height - margin_y
-    )
+    return bool(box[0] < margin_x or box[1] < margin_y or box[2] > width - margin_x or box[3] > height - margin_y)
 
 
 def _blurred(image: Image.Image, box: NDArray[np.float32]) -> bool:
@@ -83,6 +82,6 @@ def _blurred(image: Image.Image, box: NDArray[np.float32]) -> bool:
     longest = float(max(box[2] - box[0], box[3] - box[1]))
     scale = min(BLUR_SIDE_PX / longest, 1.0)
     size_wh = (max(round(float(box[2] - box[0]) * scale), 1), max(round(float(box[3] - box[1]) * scale), 1))
-    corners = tuple(float(value) for value in box)
+    corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
     small = image.resize(size_wh, Image.Resampling.BILINEAR, box=corners).convert("L")
     return float(cv2.Laplacian(np.asarray(small), cv2.CV_64F).var()) < BLUR_VARIANCE

@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Preprocessing = dict[str, Any]
-"""The `preprocessing` part of an engine's model.json, taken by export from the checkpoint's preprocessor_config.json."""
+"""The `preprocessing` of an engine's model.json, which export takes from the checkpoint's preprocessor_config.json."""
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 MAX_DEPTH_ASPECT = 4
 """A photo longer than this keeps its shape no further at the depth estimator, whose attention grows with the square of
 the area: 518 x 60000 would take gigabytes."""
+
+MAX_WHOLE_ASPECT = 16
+"""A crop longer than this is resized only where it is kept, because the whole of it would take gigabytes."""
 
 
 def detector_size_hw(size_wh: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
@@ -69,7 +76,8 @@ def resized(image: Image.Image, size_hw: tuple[int, int], preprocessing: Preproc
 def embedder_input(crop: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """A crop as CLIP sees it: shortest edge resized, the middle square kept. uint8 [224, 224, 3], RGB.
 
-    Only the part that is kept is resized, so that a thin crop costs no more than a square one.
+    Deviation: of a crop longer than `MAX_WHOLE_ASPECT` only the part that is kept is resized. Pillow chooses by the
+    sizes whether rows or columns come first, so that it may then choose otherwise than for the whole.
     """
     width, height = crop.size
     edge = preprocessing["shortest_edge"]
@@ -77,6 +85,9 @@ def embedder_input(crop: Image.Image, preprocessing: Preprocessing) -> NDArray[n
     scaled_w = edge if width <= height else int(edge * width / height)
     scaled_h = edge if height <= width else int(edge * height / width)
     left, top = (scaled_w - crop_w) // 2, (scaled_h - crop_h) // 2
+    if max(width, height) <= MAX_WHOLE_ASPECT * min(width, height):
+        whole = crop.resize((scaled_w, scaled_h), _FILTERS[preprocessing["resample"]])
+        return np.asarray(whole.crop((left, top, left + crop_w, top + crop_h)))
     per_x, per_y = width / scaled_w, height / scaled_h
     box = (left * per_x, top * per_y, min((left + crop_w) * per_x, width), min((top + crop_h) * per_y, height))
     return np.asarray(crop.resize((crop_w, crop_h), _FILTERS[preprocessing["resample"]], box=box))

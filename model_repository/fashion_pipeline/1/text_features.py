@@ -39,7 +39,7 @@ class KeptFeatures:
         self._lock = Lock()
 
     def get(self, key: Hashable, encode: Callable[[], Encoded]) -> Encoded:
-        """What is kept under `key`, else `encode()`, which is then kept. A failure is raised to all who wait, not kept."""
+        """What is kept under `key`, else `encode()`, then kept. A failure is raised to all who wait, not kept."""
         with self._lock:
             future = self._kept.get(key)
             mine = future is None
@@ -52,7 +52,7 @@ class KeptFeatures:
         if mine:
             try:
                 future.set_result(encode())
-            except BaseException as error:  # also what is no Exception: nobody may wait for ever
+            except BaseException as error:  # noqa: BLE001 - also what is no Exception: nobody may wait for ever
                 with self._lock:
                     if self._kept.get(key) is future:
                         del self._kept[key]

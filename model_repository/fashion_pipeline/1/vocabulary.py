@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from problems import refuse
+from problems import quoted, refuse
 
 SEPARATORS = ".?"
 """GroundingDINO ends a phrase at these (token ids 1012 and 1029 in `generate_masks_with_special_tokens...`)."""
@@ -22,13 +22,15 @@ SEPARATORS = ".?"
 class Encoding(Protocol):
     """What is used of `tokenizers.Encoding`."""
 
-    ids: list[int]
+    @property
+    def ids(self) -> list[int]:
+        """Token ids."""
 
 
 class Tokenizer(Protocol):
     """What is used of `tokenizers.Tokenizer`."""
 
-    def encode(self, sequence: str, *, add_special_tokens: bool) -> Encoding:
+    def encode(self, sequence: str, *, add_special_tokens: bool = ...) -> Encoding:
         """Token ids of a text."""
 
     def token_to_id(self, token: str) -> int | None:
@@ -80,11 +82,11 @@ def normalised(phrases: Sequence[str], *, max_phrases: int) -> tuple[str, ...]:
     for index, phrase in enumerate(phrases):
         text = " ".join(phrase.lower().split()).rstrip(SEPARATORS + " ")
         if not text:
-            raise refuse(f"Phrase {index} of the vocabulary ({phrase!r}) is empty. Leave it out.")
+            raise refuse(f"Phrase {index} of the vocabulary ({quoted(phrase)}) is empty. Leave it out.")
         if any(separator in text for separator in SEPARATORS):
             raise refuse(
-                f"Phrase {index} of the vocabulary ({phrase!r}) holds '.' or '?', which end a phrase for GroundingDINO. "
-                "Send one phrase an element."
+                f"Phrase {index} of the vocabulary ({quoted(phrase)}) holds '.' or '?', which end a phrase for "
+                "GroundingDINO. Send one phrase an element."
             )
         result.append(text)
     return tuple(result)
@@ -109,8 +111,8 @@ def captions(phrases: Sequence[str], tokenizer: Tokenizer, *, max_tokens: int) -
         tokens = tokenizer.encode(phrase, add_special_tokens=False).ids
         if not tokens or all(token == unknown for token in tokens):
             raise refuse(
-                f"Phrase {phrase_id} of the vocabulary ({phrase!r}) has no word that the text encoder knows, so nothing "
-                "could be told from anything else. Say it in English."
+                f"Phrase {phrase_id} of the vocabulary ({quoted(phrase)}) has no word that the text encoder knows, so "
+                "nothing could be told from anything else. Say it in English."
             )
         if len(tokens) + 3 > max_tokens:
             raise refuse(

@@ -52,9 +52,7 @@ def differences(
         for entry in declared:
             tensor = by_name.get(entry["name"])
             if tensor is None:
-                found.append(
-                    f"{kind} {entry['name']} is declared, but the graph has {', '.join(by_name) or 'none'}"
-                )
+                found.append(f"{kind} {entry['name']} is declared, but the graph has {', '.join(by_name) or 'none'}")
                 continue
             found += _tensor_differences(kind, entry, tensor, batched=batched)
         if kind == "input":

@@ -75,7 +75,7 @@ def run_options(config: Mapping[str, Any]) -> ort.RunOptions:
 
 
 def providers(config: Mapping[str, Any]) -> list[str]:
-    """Execution providers in order: always the CPU; GPU accelerators are known but need a GPU, which this server has not.
+    """Execution providers in order: always the CPU. GPU accelerators are known, but this server has no GPU.
 
     Raises:
         ValueError: an accelerator that the native backend would refuse.
@@ -84,14 +84,16 @@ def providers(config: Mapping[str, Any]) -> list[str]:
     for accelerator in accelerators.get("gpu_execution_accelerator", []):
         if accelerator["name"] not in _GPU_ACCELERATORS:
             raise ValueError(
-                f"the GPU accelerator {accelerator['name']} is unknown; it must be one of {', '.join(_GPU_ACCELERATORS)}"
+                f"the GPU accelerator {accelerator['name']} is unknown; it must be one of {sorted(_GPU_ACCELERATORS)}"
             )
     result = []
     for accelerator in accelerators.get("cpu_execution_accelerator", []):
         if accelerator["name"] != "openvino":
             raise ValueError(f"the CPU accelerator {accelerator['name']} is unknown; it must be openvino")
         if "OpenVINOExecutionProvider" not in ort.get_available_providers():
-            raise ValueError("the CPU accelerator openvino needs the package onnxruntime-openvino in place of onnxruntime")
+            raise ValueError(
+                "the CPU accelerator openvino needs the package onnxruntime-openvino in place of onnxruntime"
+            )
         result.append("OpenVINOExecutionProvider")
     return [*result, "CPUExecutionProvider"]
 
@@ -100,14 +102,18 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
     values = {name: entry["string_value"] for name, entry in config.get("parameters", {}).items()}
     unknown = set(values) - _KNOWN - _ONLY_ON_GPU
     if unknown:
-        raise ValueError(f"the parameters {', '.join(sorted(unknown))} are unknown; known are {', '.join(sorted(_KNOWN))}")
+        raise ValueError(
+            f"the parameters {', '.join(sorted(unknown))} are unknown; known are {', '.join(sorted(_KNOWN))}"
+        )
     return values
 
 
 def _count(values: Mapping[str, str], name: str) -> int:
     text = values.get(name, "0")
     if not text.isdigit():
-        raise ValueError(f"the parameter {name} is {text!r}; it must be a whole number, 0 for as many as there are cores")
+        raise ValueError(
+            f"the parameter {name} is {text!r}; it must be a whole number, 0 for as many as there are cores"
+        )
     return int(text)
 
 

@@ -1,0 +1,58 @@
+"""What every test folder shares: the tiny model repository, photographs, files of every kind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def tiny_repository(pytestconfig: pytest.Config) -> Path:
+    """A model repository with seeded tiny engines; made once, and again when the exporter has changed."""
+    from tiny_models import make_tiny_repository  # noqa: PLC0415 - only tests that need engines need the exporter
+
+    return make_tiny_repository(pytestconfig.cache.mkdir("tiny-repository"))
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, bytes]:
+    """Real photographs out of scikit-image's wheel: encoded files by name."""
+    import skimage  # noqa: PLC0415 - reads its whole index
+
+    folder = Path(skimage.__file__).parent / "data"
+    names = ("astronaut.png", "camera.png", "coffee.png", "chelsea.png", "rocket.jpg")
+    return {Path(name).stem: (folder / name).read_bytes() for name in names}
+
+
+@pytest.fixture(scope="session")
+def astronaut(photographs: dict[str, bytes]) -> Image.Image:
+    """A person in an orange suit, 512 x 512, RGB."""
+    return Image.open(io.BytesIO(photographs["astronaut"])).convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def encoded() -> Callable[..., bytes]:
+    """An image as a file: `encoded(image, "JPEG", quality=90)`."""
+
+    def encode(image: Image.Image, format_: str, **options: object) -> bytes:
+        file = io.BytesIO()
+        image.save(file, format_, **options)
+        return file.getvalue()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[[int, int], Image.Image]:
+    """Seeded noise of a size, for photos where only the size matters."""
+
+    def make(width: int, height: int) -> Image.Image:
+        values = np.random.default_rng(width * 100_003 + height).integers(0, 256, (height, width, 3), np.uint8)
+        return Image.fromarray(values)
+
+    return make
