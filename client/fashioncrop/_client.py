@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -244,9 +244,9 @@ def _option_tensors(options: AnalyzeOptions) -> dict[str, NDArray[Any]]:
             tensors[name] = _phrases(name, given[name])
     for name in ("score_threshold", "iou_threshold", "crop_padding"):
         if name in given:
-            tensors[name] = _numbers(name, [given[name]], np.float32)
+            tensors[name] = _number(name, given[name], np.float32)
     if "max_garments" in given:
-        tensors["max_garments"] = _numbers("max_garments", [given["max_garments"]], np.int32)
+        tensors["max_garments"] = _number("max_garments", given["max_garments"], np.int32)
     if "boxes_xyxy" in given:
         boxes = _numbers("boxes_xyxy", given["boxes_xyxy"], np.float32)
         tensors["boxes_xyxy"] = boxes.reshape(0, 4) if boxes.size == 0 else boxes
@@ -256,17 +256,31 @@ def _option_tensors(options: AnalyzeOptions) -> dict[str, NDArray[Any]]:
 
 
 def _phrases(name: str, phrases: Any) -> NDArray[np.object_]:  # noqa: ANN401 - checked here
-    if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
+    given: list[Any] = list(phrases) if isinstance(phrases, Iterable) and not isinstance(phrases, str) else [None]
+    if not all(isinstance(phrase, str) for phrase in given):
         raise OptionError(f"{name} must be a list of phrases, such as ['shirt', 'leather bag']; got {phrases!r}.")
-    return _texts([phrase.encode("utf-8", "surrogatepass") for phrase in phrases])
+    return _texts([phrase.encode("utf-8", "surrogatepass") for phrase in given])
 
 
-def _numbers(name: str, values: ArrayLike, dtype: type[np.float32 | np.int32]) -> NDArray[Any]:
+def _number(name: str, value: Any, dtype: type[np.float32 | np.int32]) -> NDArray[Any]:  # noqa: ANN401 - checked here
+    array = _numbers(name, value, dtype)
+    if array.ndim:
+        raise OptionError(f"{name} must be one number; got {value!r}.")
+    return array.reshape(1)
+
+
+def _numbers(name: str, values: Any, dtype: type[np.float32 | np.int32]) -> NDArray[Any]:  # noqa: ANN401 - checked here
     try:
-        array = np.asarray(values, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different length
         raise OptionError(f"{name} must be numbers: {error}") from error
-    return array
+    if array.dtype.kind not in "iuf":
+        raise OptionError(f"{name} must be numbers; got {values!r}.")
+    with np.errstate(all="ignore"):  # what does not fit becomes another number or infinite
+        converted = array.astype(dtype)
+    if dtype is np.int32 and not (converted == array).all():
+        raise OptionError(f"{name} must be whole numbers of at most 32 bits; got {values!r}.")
+    return converted
 
 
 def _texts(values: Sequence[bytes]) -> NDArray[np.object_]:

@@ -44,10 +44,11 @@ def test_stripes_have_two_colours_with_their_shares() -> None:
         photo.paste("#1c2647", (left, 40, left + 7, 120))
         photo.paste("#f7df3e", (left + 7, 40, left + 10, 120))
     found = garment_colours(photo, (50, 40, 150, 120))
-    assert [one.name for one in found] == ["navy", "yellow"]
-    assert found[0].share == pytest.approx(0.7, abs=0.05)
-    assert found[1].share == pytest.approx(0.3, abs=0.05)
-    assert found[0].share + found[1].share == pytest.approx(1, abs=1e-3)
+    navy, yellow, *edges = found
+    assert (navy.name, yellow.name) == ("navy", "yellow"), "the white around is no reason to leave the yellow out"
+    assert navy.share == pytest.approx(0.7, abs=0.08)
+    assert yellow.share == pytest.approx(0.3, abs=0.08)
+    assert sum(one.share for one in edges) < 0.1, "where both mix"
 
 
 def test_light_and_shade_of_one_cloth_are_one_colour() -> None:
@@ -67,6 +68,7 @@ def test_a_grey_photo_has_grey_colours() -> None:
     photo = on_background("#f7f7f7", ("#808080", (50, 40, 100, 120)), ("#1a1a1a", (100, 40, 150, 120)))
     found = garment_colours(photo.convert("L").convert("RGB"), (50, 40, 150, 120))
     assert {one.name for one in found} == {"grey", "black"}
+    assert all(one.hex[1:3] == one.hex[3:5] == one.hex[5:7] for one in found)
 
 
 def test_at_most_five_colours_are_named() -> None:
@@ -121,7 +123,6 @@ def test_colours_of_any_box_are_well_formed_and_always_the_same(
 
 
 def test_the_astronauts_suit_is_orange(astronaut: Image.Image) -> None:
-    found = garment_colours(astronaut, (60, 230, 180, 400))
-    assert found[0].name in {"orange", "coral", "tan"}
-    red, green, blue = (int(found[0].hex[i : i + 2], 16) for i in (1, 3, 5))
-    assert red > green > blue
+    found = garment_colours(astronaut, (30, 190, 440, 512))
+    assert found[0].name in {"orange", "coral"}
+    assert found[0].share > 0.5

@@ -56,7 +56,7 @@ def test_no_garment_has_no_quality() -> None:
         ((100, 100, 400, 500 - 500 * FRAME_MARGIN + 0.1), True),
     ],
 )
-def test_a_box_that_ends_at_any_side_of_the_frame_is_cut(box: Box, cut: bool) -> None:
+def test_a_box_that_ends_at_any_side_of_the_frame_is_cut(box: Box, *, cut: bool) -> None:
     assert (Flag.CUT_BY_FRAME in judged(sharp_photo(), [box])[0].flags) is cut
 
 

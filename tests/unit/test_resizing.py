@@ -25,13 +25,19 @@ from resizing import (
 Noise = Callable[[int, int], Image.Image]
 Processor = Callable[[Image.Image], NDArray[np.uint8]]
 
-DETECTOR = {"shortest_edge": 800, "longest_edge": 1333, "resample": "bilinear"}
+DETECTOR: dict[str, Any] = {"shortest_edge": 800, "longest_edge": 1333, "resample": "bilinear"}
 # The same rule at a tenth of the cost.
-SMALL_DETECTOR = {"shortest_edge": 80, "longest_edge": 133, "resample": "bilinear"}
-DEPTH = {"height": 518, "width": 518, "keep_aspect_ratio": True, "multiple_of": 14, "resample": "bicubic"}
-EMBEDDER = {"shortest_edge": 224, "crop_hw": [224, 224], "resample": "bicubic"}
+SMALL_DETECTOR: dict[str, Any] = {"shortest_edge": 80, "longest_edge": 133, "resample": "bilinear"}
+DEPTH: dict[str, Any] = {
+    "height": 518,
+    "width": 518,
+    "keep_aspect_ratio": True,
+    "multiple_of": 14,
+    "resample": "bicubic",
+}
+EMBEDDER: dict[str, Any] = {"shortest_edge": 224, "crop_hw": [224, 224], "resample": "bicubic"}
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-UNTOUCHED = {"do_rescale": False, "do_normalize": False}
+UNTOUCHED: dict[str, Any] = {"do_rescale": False, "do_normalize": False}
 THIN_TOLERANCE = 8
 """Grey levels; 7 is the most that was measured on strips of a photograph, more than 1 at 0.3 % of the pixels."""
 
@@ -84,7 +90,7 @@ def original_embedder() -> Processor:
         CLIPImageProcessorPil(
             size={"shortest_edge": EMBEDDER["shortest_edge"]},
             crop_size=dict(zip(("height", "width"), EMBEDDER["crop_hw"], strict=True)),
-            resample=FILTERS[str(EMBEDDER["resample"])],
+            resample=FILTERS[EMBEDDER["resample"]],
             **UNTOUCHED,
         )
     )
@@ -99,7 +105,7 @@ def original_embedder() -> Processor:
 @example(width=640, height=481)
 @example(width=3, height=399)
 def test_the_detector_sees_what_the_original_sees(noise: Noise, width: int, height: int) -> None:
-    assume(max(width, height) <= SMALL_DETECTOR["longest_edge"] * min(width, height))  # type: ignore[operator]
+    assume(max(width, height) <= SMALL_DETECTOR["longest_edge"] * min(width, height))
     theirs = original_detector(SMALL_DETECTOR)(noise(width, height))
     size_hw = detector_size_hw((width, height), SMALL_DETECTOR)
     assert theirs.shape[:2] == size_hw
@@ -113,7 +119,7 @@ def test_the_detector_sees_what_the_original_sees(noise: Noise, width: int, heig
 @example(width=801, height=1335)
 @example(width=1, height=1333)
 def test_the_detectors_size_is_the_originals_for_photos_of_any_size(width: int, height: int) -> None:
-    assume(max(width, height) <= DETECTOR["longest_edge"] * min(width, height))  # type: ignore[operator]
+    assume(max(width, height) <= DETECTOR["longest_edge"] * min(width, height))
     from transformers.image_transforms import get_size_with_aspect_ratio  # noqa: PLC0415 - an extra
 
     theirs = get_size_with_aspect_ratio((height, width), DETECTOR["shortest_edge"], DETECTOR["longest_edge"])
@@ -128,7 +134,7 @@ def test_the_detectors_size_is_the_originals_for_photos_of_any_size(width: int, 
 @example(width=1, height=MAX_DEPTH_ASPECT)
 @example(width=140, height=35)
 def test_the_depth_estimator_sees_what_the_original_sees(
-    noise: Noise, width: int, height: int, keep_aspect_ratio: bool
+    noise: Noise, width: int, height: int, *, keep_aspect_ratio: bool
 ) -> None:
     assume(max(width, height) <= MAX_DEPTH_ASPECT * min(width, height))
     preprocessing = DEPTH | {"height": 126, "width": 126, "keep_aspect_ratio": keep_aspect_ratio}
@@ -167,7 +173,9 @@ def test_real_photographs_are_seen_as_by_the_originals(photographs: dict[str, by
 
 @pytest.mark.export
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_middle_of_a_very_thin_crop_is_nearly_what_the_original_sees(astronaut: Image.Image, turned: bool) -> None:
+def test_the_middle_of_a_very_thin_crop_is_nearly_what_the_original_sees(
+    astronaut: Image.Image, *, turned: bool
+) -> None:
     original = original_embedder()
     for left in range(0, 480, 60):
         thin = astronaut.crop((left, 0, left + 24, 24 * (MAX_WHOLE_ASPECT + 2)))
@@ -216,7 +224,7 @@ def test_a_photo_of_one_column_has_at_least_one_pixel_and_one_patch(noise: Noise
 
 @pytest.mark.parametrize("size_wh", [(10, 10 * MAX_WHOLE_ASPECT), (10, 10 * MAX_WHOLE_ASPECT + 1), (400, 100), (7, 7)])
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_embedder_is_shown_the_middle(size_wh: tuple[int, int], turned: bool) -> None:
+def test_the_embedder_is_shown_the_middle(size_wh: tuple[int, int], *, turned: bool) -> None:
     # Long enough that the ends, which are blue, lie outside the middle square.
     width, height = size_wh
     photo = Image.new("RGB", size_wh, "blue")

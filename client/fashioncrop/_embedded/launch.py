@@ -73,13 +73,18 @@ def assemble_backends(folder: Path, installation: Installation) -> Path:
     python.mkdir(parents=True)
     for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
         shutil.copy2(installation.python_backend / name, python)
-    shutil.copy2(installation.stub, python)
+    shutil.copy2(installation.stub, stub_path(folder))
     shutil.copytree(
         Path(__file__).parent / "backends" / "onnxruntime",
         folder / "onnxruntime",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     return folder
+
+
+def stub_path(backends: Path) -> Path:
+    """The program that runs each model's Python."""
+    return backends / "python" / "triton_python_backend_stub"
 
 
 def environment(installation: Installation) -> dict[str, str]:

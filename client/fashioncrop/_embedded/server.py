@@ -20,6 +20,9 @@ from fashioncrop.model_repository import Role, engine_folder, shipped_repository
 _STOP_WITHIN_S = 40
 _POLL_S = 0.1
 
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Supervisors that this process started, to be collected when they end; they may well outlive it."""
+
 OnProgress = Callable[[ServerState], None]
 
 
@@ -56,21 +59,23 @@ def start(
         )
     folder.folder.mkdir(parents=True, exist_ok=True)
     orders = _orders(chosen, ports, config_name)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fashioncrop._embedded.supervisor", str(folder.folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder.folder / "supervisor.log").open("wb"),
-        start_new_session=True,  # Ctrl-C in this terminal is not meant for the server
-    )
+    with (folder.folder / "supervisor.log").open("wb") as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fashioncrop._embedded.supervisor", str(folder.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            start_new_session=True,  # Ctrl-C in this terminal is not meant for the server
+        )
     if process.stdin is None:
         raise EmbeddedServerError("The supervisor could not be given its orders; please report this.")
     process.stdin.write(orders.encode())
     process.stdin.close()
+    _children[process.pid] = process
     try:
         return _wait_until_ready(process, folder, timeout_s, on_progress)
     except BaseException:
-        _end(process.pid, process)
+        _end(process)
         raise
 
 
@@ -81,6 +86,8 @@ def stop(state_folder: StateFolder | None = None) -> bool:
         EmbeddedServerError: it does not end.
     """
     folder = state_folder or default_state_folder()
+    for child in [child for child in _children.values() if child.poll() is not None]:
+        del _children[child.pid]  # killed by somebody else
     state = folder.running()
     if state is None:
         return False
@@ -93,6 +100,9 @@ def stop(state_folder: StateFolder | None = None) -> bool:
                 f"kill -9 {state.supervisor_pid}"
             )
         time.sleep(_POLL_S)
+    child = _children.pop(state.supervisor_pid, None)
+    if child is not None:
+        child.wait()
     return True
 
 
@@ -202,12 +212,13 @@ def _wait_until_ready(
         time.sleep(_POLL_S)
 
 
-def _end(pid: int, process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End a supervisor whose start failed or was interrupted."""
     if process.poll() is None:
-        os.kill(pid, signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    del _children[process.pid]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ class Supervisor:
             repository=str(orders.repository),
             models=dict.fromkeys(MODELS, "waiting"),
         )
-        self._memory_prefix = f"fashioncrop-{self._state.supervisor_pid}-"
+        self._memory_prefix = f"fashioncrop-{hashlib.sha256(bytes(folder.folder.resolve())).hexdigest()[:8]}-"
         self._telling = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Control | None = None
@@ -98,6 +99,7 @@ class Supervisor:
             signal.signal(number, _ask_to_stop)
         try:
             self._tell(phase=Phase.STARTING)
+            self._clear_away()
             installation = find_installation()
             ports = launch.choose_ports(self._orders.ports)
             backends = launch.assemble_backends(self._folder.backends, installation)
@@ -246,19 +248,27 @@ class Supervisor:
             self._control.close()
             self._control = None
         if self._process is not None:
-            family = [self._process.pid, *self._stubs]
             if self._process.poll() is None and not at_once:
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(launch.EXIT_TIMEOUT_S + 5)
-            for pid in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process = psutil.Process(pid)
-                    if pid == self._process.pid or "triton_python_backend_stub" in process.name():
-                        process.kill()
+            self._process.kill()
             self._process.wait()
             self._process = None
         self._stubs = {}
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        """End models' processes that outlived their server, of this or of a killed supervisor, and free their memory.
+
+        They are known by their program, which is in this folder alone; the lock on the folder is held.
+        """
+        stub = str(launch.stub_path(self._folder.backends))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                if process.cmdline()[:1] == [stub]:
+                    process.kill()
+                    process.wait(5)
         launch.remove_shared_memory(self._memory_prefix)
 
     def _connected(self) -> Control:

@@ -93,11 +93,15 @@ def garment_colours(image: Image.Image, box_xyxy: tuple[float, float, float, flo
     garment = [k for k in names if share_inside[k] > share_around[k]] or list(names)
     groups = _merged([(k, means[k], share_inside[k]) for k in garment])
     total = sum(share_inside[k] for k in garment)
+    by_name: dict[str, list[int]] = {}
+    for members in groups:  # two shades of one name are one colour
+        name = colour_name(window[inside & np.isin(labels, members)].mean(axis=0))
+        by_name.setdefault(name, []).extend(members)
     colours = []
-    for members in groups:
+    for name, members in by_name.items():
         share = sum(share_inside[k] for k in members) / total
         rgb = window[inside & np.isin(labels, members)].mean(axis=0)
-        colours.append(Colour(hex=_hex(rgb), name=colour_name(rgb), share=round(share, 4)))
+        colours.append(Colour(hex=_hex(rgb), name=name, share=round(share, 4)))
     colours.sort(key=lambda colour: -colour.share)
     return [colour for colour in colours if colour.share >= _LEAST_SHARE][:_MOST_COLOURS] or colours[:1]
 
