@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fashioncrop_export.exporting import Request, export
-from fashioncrop_export.sources import default_cache
-from original import Original
-from tiny_models import tiny_checkpoints
 
 from fashioncrop import Client
 from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop.model_repository import Role, engine_folder, prepare_repository, shipped_repository
+from fashioncrop_export.exporting import Request, export
+from fashioncrop_export.sources import default_cache
+from original import Original, Pair
+from tiny_models import tiny_checkpoints
 
 _FIGURES = pytest.StashKey[list[str]]()
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The service and the original on the same weights."""
-
-    client: Client
-    original: Original
-    repository: Path
 
 
 def pytest_configure(config: pytest.Config) -> None:

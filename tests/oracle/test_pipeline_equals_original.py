@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import io
 
-import depths
 import numpy as np
 import onnxruntime
 import pytest
-import resizing
-from categories import DEFAULT_VOCABULARY
-from conftest import Pair
-from detections import areas, clipped, ious
-from fashioncrop_export.graph_plan import Pin
-from fashioncrop_export.validation import session_with_pin
 from numpy.typing import NDArray
-from original import Found
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
+import depths
+import resizing
+from categories import DEFAULT_VOCABULARY
+from detections import areas, clipped, ious
 from fashioncrop import Analysis
 from fashioncrop.model_repository import Role, engine_folder
+from fashioncrop_export.graph_plan import Pin
+from fashioncrop_export.validation import session_with_pin
+from original import Found, Pair
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
 
@@ -54,7 +53,9 @@ def pinned_choice(pair: Pair, photo: Image.Image, phrases: list[str]) -> NDArray
     return chosen
 
 
-def matched(answer: Analysis, found: Found, size_wh: tuple[int, int], threshold: float) -> tuple[int, int, float, float]:
+def matched(
+    answer: Analysis, found: Found, size_wh: tuple[int, int], threshold: float
+) -> tuple[int, int, float, float]:
     """How many of theirs and of ours have a partner, the least IoU and the largest score difference among partners.
 
     Theirs and ours are counted where they are clearly above the threshold; a partner may be just below.
@@ -113,7 +114,7 @@ def compare(pair: Pair, name: str, data: bytes, phrases: list[str], threshold: f
         assert garment.depth.median == pytest.approx(measured.median, abs=MOST_DEPTH_DIFFERENCE * depth.max())
 
     figures.append(
-        f"{name} {photo.width}x{photo.height}, {len(phrases)} phrases: {len(answer.garments)} garments above {threshold}; "
+        f"{name} {photo.width}x{photo.height}, {len(phrases)} phrases, {len(answer.garments)} above {threshold}; "
         f"top-k pinned: {lone_theirs} + {lone_ours} without partner, IoU >= {least_iou:.6f}, "
         f"score within {most_difference:.1e}; free-running: {free_theirs} + {free_ours} of "
         f"{len(free.scores)} without partner; cosine >= {min(cosines):.7f}; depth within {depth_difference:.1e}"

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.grpc as grpc
-import tritonclient.http as http
 from PIL import Image
+from tritonclient import grpc, http
 
-from fashioncrop import Client
+from fashioncrop import AnalyzeOptions, Client
 from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop.model_repository import PIPELINE, Role, read_config, shipped_repository
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
 
-THREE = {"max_garments": 3}
+THREE: AnalyzeOptions = {"max_garments": 3}
 
 
 def test_an_answer_is_whole(client: Client, photographs: dict[str, bytes]) -> None:
@@ -149,7 +148,7 @@ def test_only_what_is_asked_for_is_computed(server: EmbeddedServer, photographs:
 
 
 def test_boxes_of_another_detector_are_cropped_and_measured(client: Client, photographs: dict[str, bytes]) -> None:
-    boxes = [[10, 20, 200, 300], [100.5, 50.5, 400, 500], [-50, -50, 60, 60]]
+    boxes = np.asarray([[10, 20, 200, 300], [100.5, 50.5, 400, 500], [-50, -50, 60, 60]])
     answer = client.analyze(
         photographs["astronaut"], boxes_xyxy=boxes, box_phrases=["suit", "flag", "suit"], box_scores=[0.5, 0.9, 0.7]
     )
@@ -181,7 +180,7 @@ def test_a_large_vocabulary_is_looked_for_in_several_passes(client: Client, phot
 
 def test_a_photo_of_any_shape_is_answered(client: Client, encoded: Any, noise: Any) -> None:  # noqa: ANN401
     for width, height in ((1, 1), (2, 300), (900, 3), (17, 1023), (640, 480)):
-        answer = client.analyze(encoded(noise(width, height), "PNG"), score_threshold=0.0, **THREE)
+        answer = client.analyze(encoded(noise(width, height), "PNG"), score_threshold=0.0, max_garments=3)
         assert (answer.photo.width, answer.photo.height) == (width, height)
         for garment in answer.garments:
             assert garment.box_xyxy[2] <= width
@@ -189,19 +188,21 @@ def test_a_photo_of_any_shape_is_answered(client: Client, encoded: Any, noise: A
 
 
 def test_an_array_is_a_photo(client: Client, astronaut: Image.Image, photographs: dict[str, bytes]) -> None:
-    from_array = client.analyze(np.asarray(astronaut), **THREE)  # type: ignore[arg-type]
-    from_file = client.analyze(photographs["astronaut"], **THREE)  # type: ignore[arg-type]
+    from_array = client.analyze(np.asarray(astronaut), **THREE)
+    from_file = client.analyze(photographs["astronaut"], **THREE)
     assert [g.box_xyxy for g in from_array.garments] == [g.box_xyxy for g in from_file.garments]
 
 
 def test_the_server_measures_itself(server: EmbeddedServer, client: Client, photographs: dict[str, bytes]) -> None:
-    client.analyze(photographs["coffee"], **THREE)  # type: ignore[arg-type]
+    client.analyze(photographs["coffee"], **THREE)
     state = server.state
     assert state is not None
     with urllib.request.urlopen(state.metrics_url) as response:  # noqa: S310 - loopback
         lines = response.read().decode().splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("fashioncrop_"))
-    count = next(value for name, value in values.items() if name.startswith("fashioncrop_request_duration_seconds_count"))
+    count = next(
+        value for name, value in values.items() if name.startswith("fashioncrop_request_duration_seconds_count")
+    )
     in_flight = next(value for name, value in values.items() if name.startswith("fashioncrop_requests_in_flight"))
     assert float(count) > 0
     assert float(in_flight) == 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.grpc as grpc
 from PIL import Image
+from tritonclient import grpc
 
 from fashioncrop import Client
 from fashioncrop._embedded.server import EmbeddedServer
@@ -57,7 +57,7 @@ def test_empty_and_oversized_files_are_refused_here_and_by_the_server(client: Cl
         with grpc.InferenceServerClient(server.grpc_url) as connection:
             photo = grpc.InferInput("image", [1], "BYTES")
             photo.set_data_from_numpy(np.asarray([data], np.object_))
-            with pytest.raises(grpc.InferenceServerException, match="empty|at most 33554432") as caught:
+            with pytest.raises(grpc.InferenceServerException, match=r"empty|at most 33554432") as caught:
                 connection.infer(PIPELINE, [photo])
             assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.grpc as grpc
+from tritonclient import grpc
 
 from fashioncrop import Analysis, Client
 from fashioncrop._embedded.server import EmbeddedServer
@@ -93,14 +93,14 @@ def test_a_full_server_turns_away_and_a_patient_client_is_served(
             try:
                 connection.infer(PIPELINE, [photo])
             except grpc.InferenceServerException as error:
-                assert "2 photos in flight" in str(error.message())
-                return str(error.status())
+                return f"{error.status()}: {error.message()}"
             return "answered"
 
         with ThreadPoolExecutor(12) as pool:
             outcomes = list(pool.map(impatient, range(12)))
-    assert "StatusCode.UNAVAILABLE" in outcomes
-    assert "answered" in outcomes
+    turned_away = [outcome for outcome in outcomes if outcome != "answered"]
+    assert 0 < len(turned_away) < len(outcomes)
+    assert all(o.startswith("StatusCode.UNAVAILABLE") and "2 photos in flight" in o for o in turned_away)
 
 
 def test_a_cancelled_request_stops_its_work(small_server: EmbeddedServer, photographs: dict[str, bytes]) -> None:

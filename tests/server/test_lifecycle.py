@@ -17,12 +17,12 @@ from pathlib import Path
 import onnx
 import psutil
 import pytest
-import tritonclient.grpc as grpc
+from tritonclient import grpc
 
 from fashioncrop import Client
 from fashioncrop._embedded import server as embedded
 from fashioncrop._embedded.server import EmbeddedServer
-from fashioncrop._embedded.state import Phase, StateFolder
+from fashioncrop._embedded.state import Phase, ServerState, StateFolder
 from fashioncrop._embedded.supervisor import MODELS
 from fashioncrop.errors import EmbeddedServerError, FashionCropError, MissingModelError, ServerUnavailableError
 from fashioncrop.model_repository import Role, engine_folder
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.server, pytest.mark.export]
 
 def test_a_start_shows_its_progress_and_leaves_every_model_ready(repository: Path, tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
-    seen = []
+    seen: list[ServerState] = []
     state = embedded.start(repository=repository, state_folder=folder, on_progress=seen.append)
     try:
         assert [one.phase for one in seen][-1] is Phase.READY
@@ -167,7 +167,7 @@ def test_a_pipeline_without_its_tokeniser_or_identity_says_what_to_run(own_repos
     about = json.loads(path.read_text())
     about["role"] = "somebody_else"
     path.write_text(json.dumps(about))
-    with pytest.raises(EmbeddedServerError, match="fashion_pipeline.*describes somebody_else.*fashioncrop-export"):
+    with pytest.raises(EmbeddedServerError, match=r"fashion_pipeline.*describes somebody_else.*fashioncrop-export"):
         embedded.start(repository=own_repository, state_folder=StateFolder(tmp_path / "state"))
 
 

@@ -100,9 +100,8 @@ def stop(state_folder: StateFolder | None = None) -> bool:
                 f"kill -9 {state.supervisor_pid}"
             )
         time.sleep(_POLL_S)
-    child = _children.pop(state.supervisor_pid, None)
-    if child is not None:
-        child.wait()
+    if state.supervisor_pid in _children:
+        _children.pop(state.supervisor_pid).wait()
     return True
 
 

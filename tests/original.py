@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from fashioncrop_export.garment_detector import detect_with_original
-from fashioncrop_export.quiet import quiet_transformers
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import (
@@ -20,6 +18,10 @@ from transformers import (
     DepthAnythingForDepthEstimation,
     GroundingDinoForObjectDetection,
 )
+
+from fashioncrop import Client
+from fashioncrop_export.garment_detector import detect_with_original
+from fashioncrop_export.quiet import quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Original:
     def __init__(self, checkpoints: Path) -> None:
         with quiet_transformers():
             self.detector = _load(GroundingDinoForObjectDetection, checkpoints / "grounding-dino")
-            self.processor: Any = AutoProcessor.from_pretrained(checkpoints / "grounding-dino", local_files_only=True)
+            self.processor: Any = _processor(checkpoints / "grounding-dino", AutoProcessor)
             self.depth_model = _load(DepthAnythingForDepthEstimation, checkpoints / "depth-anything")
             self.depth_processor = _processor(checkpoints / "depth-anything")
             self.embedder = _load(CLIPVisionModelWithProjection, checkpoints / "clip")
@@ -114,5 +116,14 @@ def _load(model_class: Any, folder: Path) -> Any:  # noqa: ANN401 - any of trans
     return model_class.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
 
 
-def _processor(folder: Path) -> Any:  # noqa: ANN401 - untyped in transformers
-    return AutoImageProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
+def _processor(folder: Path, processor_class: Any = AutoImageProcessor) -> Any:  # noqa: ANN401 - untyped there
+    return processor_class.from_pretrained(folder, local_files_only=True)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The service and the original on the same weights."""
+
+    client: Client
+    original: Original
+    repository: Path
