@@ -17,7 +17,14 @@ from fashioncrop._client import AsyncClient, find_server_url
 from fashioncrop._embedded.installation import find_installation
 from fashioncrop._embedded.state import default_state_folder
 from fashioncrop.errors import FashionCropError
-from fashioncrop.model_repository import PIPELINE, Role, engine_folder, read_config, shipped_repository
+from fashioncrop.model_repository import (
+    PIPELINE,
+    Role,
+    default_repository,
+    engine_folder,
+    read_config,
+    shipped_repository,
+)
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Triton keeps its tensors
 _LEAST_SHARED_MEMORY_BYTES = 512 * 2**20
@@ -49,7 +56,7 @@ class Finding:
 
 def examine(url: str | None = None, repository: Path | None = None) -> list[Finding]:
     """Look at the installation, the model repository and the server; never raises."""
-    chosen = (repository or shipped_repository()).resolve()
+    chosen = (repository or default_repository()).resolve()
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("embedded server", _installation),

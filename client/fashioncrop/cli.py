@@ -41,7 +41,8 @@ Url = Annotated[
     typer.Option(help="The server's gRPC address, HOST:PORT. By default FASHIONCROP_URL, else the embedded server."),
 ]
 Repository = Annotated[
-    Path | None, typer.Option(help="The model repository. By default the one that came with this package.")
+    Path | None,
+    typer.Option(help="The model repository. By default the checkout's, or the user's own for an installed package."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
 

@@ -6,6 +6,7 @@ read it here, through Triton's own protobuf.
 
 from __future__ import annotations
 
+import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from tritonclient.grpc import model_config_pb2
 from fashioncrop.errors import ModelFileError
 
 PIPELINE = "fashion_pipeline"
+_INSIDE_WHEEL = Path(__file__).parent / "_model_repository"
 
 
 class Role(StrEnum):
@@ -30,8 +32,19 @@ class Role(StrEnum):
 
 def shipped_repository() -> Path:
     """The repository that came with this package: the checkout's own, or the copy inside an installed wheel."""
-    inside = Path(__file__).parent / "model_repository"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "model_repository"
+    return _INSIDE_WHEEL if _INSIDE_WHEEL.is_dir() else Path(__file__).parents[2] / "model_repository"
+
+
+def default_repository() -> Path:
+    """Where engines are written and served from when nobody says otherwise.
+
+    In a checkout the repository itself; for an installed package, whose own folder may not be writable,
+    `$XDG_DATA_HOME/fashioncrop/model_repository`.
+    """
+    if not _INSIDE_WHEEL.is_dir():
+        return shipped_repository()
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "fashioncrop" / "model_repository"
 
 
 def prepare_repository(repository: Path) -> None:

@@ -50,8 +50,13 @@ def test_a_large_photo_is_measured_on_a_smaller_grid() -> None:
     assert (left.order, right.order) == (2, 1)
 
 
-def test_a_photo_of_one_row_has_a_grid() -> None:
-    assert over_photo(np.ones((4, 4), np.float32), (6_000_000, 1)).shape[0] == 1
+def test_a_photo_of_one_row_is_shrunk_one_way_only() -> None:
+    ramp = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (4, 1))
+    grid = over_photo(ramp, (6_000_000, 1))
+    assert grid.shape[0] == 1
+    assert grid.shape[1] < 6_000_000
+    (found,) = measure(grid, boxes((3_000_000, 0, 4_500_000, 1)), (6_000_000, 1))
+    assert found.median == pytest.approx(0.625, abs=0.01)
 
 
 def test_median_and_spread_are_those_of_the_pixels_inside() -> None:

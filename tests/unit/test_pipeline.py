@@ -499,6 +499,17 @@ def test_a_model_that_answers_nan_never_gets_into_the_answer(
     assert [one["phrase"] for one in analysis_of(answer)["garments"]] == ["blue"]
 
 
+def test_a_depth_of_nan_is_a_failure_and_not_an_answer(
+    pipeline: FashionPipeline, fake: FakeModels, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        return {"depth": np.full(inputs["image"].shape[:3], np.nan, np.float32)}
+
+    monkeypatch.setattr(fake, "_depth", unknown)
+    with pytest.raises(ValueError, match="JSON"):
+        pipeline.answer(request(photo, "red"), EVERYTHING, never)
+
+
 def test_thresholds_and_limits_are_the_requests(pipeline: FashionPipeline, fake: FakeModels, photo: bytes) -> None:
     def share(value: float) -> NDArray[np.float32]:
         return np.asarray([value], np.float32)

@@ -15,7 +15,7 @@ from typing import Self
 
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder, default_state_folder
 from fashioncrop.errors import EmbeddedServerError
-from fashioncrop.model_repository import Role, engine_folder, shipped_repository
+from fashioncrop.model_repository import Role, default_repository, engine_folder, prepare_repository
 
 _STOP_WITHIN_S = 40
 _POLL_S = 0.1
@@ -38,7 +38,7 @@ def start(
     """Start the server in the background and wait until every model has given a real answer.
 
     Args:
-        repository: the model repository; by default the one that came with this package.
+        repository: the model repository; by default `default_repository()`.
         ports: HTTP, gRPC and metrics on 127.0.0.1; by default 8000, 8001, 8002, or free ones where these are taken.
         config_name: prefer each model's `configs/<config_name>.pbtxt`.
         state_folder: where lock, state and log are; by default the user's own.
@@ -49,7 +49,9 @@ def start(
         EmbeddedServerError: one runs already, engines are missing, or the server or a model does not start.
     """
     folder = state_folder or default_state_folder()
-    chosen = (repository or shipped_repository()).resolve()
+    chosen = (repository or default_repository()).resolve()
+    if repository is None:
+        prepare_repository(chosen)  # an updated package must not serve an older pipeline
     _check_engines(chosen)
     running = folder.running()
     if running is not None:

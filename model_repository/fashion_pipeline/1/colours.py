@@ -1,7 +1,7 @@
 """The colours of a garment, without a language model: clusters of its pixels, their shares, and a name for each.
 
 There is no mask, only a box. Two things stand in for it: pixels near the box's corners are left out (garments are
-rounder than boxes), and clusters that are commoner around the box than inside it are taken for background.
+rounder than boxes), and clusters that are much commoner around the box than inside it are taken for background.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _SIDE_PX = 96
 _RING = 0.15
 """Width of the ring around the box that is taken for background, as a share of the box."""
 _CLUSTERS = 10
+_BACKGROUND_RATIO = 1.5
+"""A colour this many times commoner around the box than inside is background. Above 1, because a box may show a part of
+a larger plain garment, whose colour is then as common around it."""
 _MERGE_DELTA_E = 14.0
 """Clusters nearer than this (CIE76 distance in CIELAB; 2.3 is just noticeable) are one colour in different light."""
 _LEAST_SHARE = 0.05
@@ -90,7 +93,7 @@ def garment_colours(image: Image.Image, box_xyxy: tuple[float, float, float, flo
     share_inside = {k: float((labels[inside] == k).mean()) for k in names}
     means = {k: lab[inside & (labels == k)].mean(axis=0) for k in names}
     share_around = {k: _share_near(lab[around], means[k]) for k in names}
-    garment = [k for k in names if share_inside[k] > share_around[k]] or list(names)
+    garment = [k for k in names if share_around[k] < _BACKGROUND_RATIO * share_inside[k]] or list(names)
     groups = _merged([(k, means[k], share_inside[k]) for k in garment])
     total = sum(share_inside[k] for k in garment)
     by_name: dict[str, list[int]] = {}

@@ -1,0 +1,143 @@
+"""Who may import whom: a private module for each outside system, edges that nothing imports, extras that stay extra."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fashioncrop
+from fashioncrop.model_repository import PIPELINE, shipped_repository
+
+PACKAGE = Path(fashioncrop.__file__).parent
+PIPELINE_CODE = shipped_repository() / PIPELINE / "1"
+BACKENDS = PACKAGE / "_embedded" / "backends"
+EXTRAS = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnx",
+    "cv2",
+    "psutil",
+    "tokenizers",
+    "pytriton",
+    "fashioncrop_export",
+)
+
+CLIENT_FILES = sorted(path for path in PACKAGE.rglob("*.py") if BACKENDS not in path.parents)
+ALLOWED = {
+    "tritonclient": {"_triton.py", "_embedded/control.py", "model_repository.py"},
+    "httpcore2": {"_fetch.py"},
+    "psutil": {"_embedded/supervisor.py"},
+    "rich": {"cli.py"},
+    "typer": {"cli.py"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it, with what is taken from it: `a.b` and `a.b.c`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            module = str(node.module)
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def roots(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("system", ALLOWED)
+def test_an_outside_system_is_known_to_its_own_modules_only(system: str) -> None:
+    assert {name_of(path) for path in CLIENT_FILES if system in roots(path)} == ALLOWED[system]
+
+
+def test_the_model_repository_takes_nothing_but_the_protobuf_of_triton() -> None:
+    names = {name for name in imported(PACKAGE / "model_repository.py") if name.startswith("tritonclient")}
+    assert names == {"tritonclient.grpc", "tritonclient.grpc.model_config_pb2"}
+
+
+@pytest.mark.parametrize("edge", ["cli", "_doctor", "_output"])
+def test_an_edge_is_imported_by_nothing_but_the_command(edge: str) -> None:
+    importers = {name_of(path) for path in CLIENT_FILES if f"fashioncrop.{edge}" in imported(path)}
+    assert importers == (set() if edge == "cli" else {"cli.py"})
+
+
+@pytest.mark.parametrize("name", ["errors", "results"])
+def test_errors_and_results_need_nothing_of_the_package(name: str) -> None:
+    assert "fashioncrop" not in roots(PACKAGE / f"{name}.py")
+
+
+def test_the_client_and_the_exporter_meet_in_the_model_repository_only() -> None:
+    assert [name_of(path) for path in CLIENT_FILES if "fashioncrop_export" in roots(path)] == []
+
+
+def test_what_watches_the_server_needs_nothing_of_the_client() -> None:
+    for path in CLIENT_FILES:
+        if path.parent.name == "_embedded":
+            inside = {name for name in imported(path) if name.startswith("fashioncrop.")}
+            allowed = ("fashioncrop._embedded", "fashioncrop.errors", "fashioncrop.model_repository")
+            assert all(name.startswith(allowed) for name in inside), name_of(path)
+
+
+def test_only_the_pipelines_thin_side_knows_triton() -> None:
+    knows = {path.name for path in PIPELINE_CODE.glob("*.py") if "triton_python_backend_utils" in roots(path)}
+    assert knows == {"model.py"}
+    for path in PIPELINE_CODE.glob("*.py"):
+        assert not roots(path) & {"tritonclient", "fashioncrop"}, path.name
+        assert path.stem == "model" or "model" not in imported(path), path.name
+
+
+def test_the_backends_arithmetic_does_not_know_triton() -> None:
+    folder = BACKENDS / "onnxruntime"
+    knows = {path.name for path in folder.glob("*.py") if "triton_python_backend_utils" in roots(path)}
+    assert knows == {"model.py"}
+    assert all("fashioncrop" not in roots(path) for path in folder.glob("*.py")), "it runs in the server's process"
+
+
+WITHOUT_EXTRAS = f"""
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError("blocked: " + name, name=name)
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def run_without_extras(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS + code], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_client_works_without_the_extras() -> None:
+    done = run_without_extras(
+        "import fashioncrop; fashioncrop.Client('localhost:1').close(); print(fashioncrop.__all__[0])"
+    )
+    assert done.stderr == ""
+    assert done.stdout == "Analysis\n"
+
+
+def test_the_command_works_without_the_extras() -> None:
+    done = run_without_extras("import sys; sys.argv = ['fashioncrop', 'schema']; import fashioncrop.cli as c; c.main()")
+    assert done.stderr == ""
+    assert '"Analysis"' in done.stdout
+
+
+def test_the_extras_are_blocked_in_these_tests() -> None:
+    done = run_without_extras("import fashioncrop._embedded.supervisor")
+    assert "blocked: psutil" in done.stderr
