@@ -1,0 +1,1 @@
+"""From published checkpoints to the engines that Triton serves."""

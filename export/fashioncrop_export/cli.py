@@ -1,0 +1,146 @@
+"""The `fashioncrop-export` command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, Self
+
+import typer
+from rich.console import Console
+
+from fashioncrop.errors import FashionCropError
+from fashioncrop.model_repository import Role, default_repository
+from fashioncrop_export.checkpoints import Family
+from fashioncrop_export.exporting import Exported, Request, Stage, export
+from fashioncrop_export.sources import default_cache
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _parse_revisions(values: list[str]) -> dict[Family, str]:
+    revisions = {}
+    for value in values:
+        family, separator, revision = value.partition("=")
+        if not separator or not revision or family not in list(Family):
+            known = ", ".join(Family)
+            raise typer.BadParameter(f"{value!r} is not CHECKPOINT=REVISION with one of {known}.")
+        revisions[Family(family)] = revision
+    return revisions
+
+
+@app.command()
+def run(
+    models: Annotated[
+        str,
+        typer.Option(
+            metavar="full|random|tiny|DIR",
+            help="Published checkpoints, the same architectures with random weights, a few layers of them, or a "
+            "directory that holds grounding-dino/, clip/ and depth-anything/.",
+        ),
+    ],
+    only: Annotated[list[Role] | None, typer.Option(help="Export this model only; may be repeated.")] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Triton model repository to write into.", show_default="the project's"),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where random weights are kept.",
+            show_default="$FASHIONCROP_CACHE or ~/.cache/fashioncrop/checkpoints",
+        ),
+    ] = None,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECKPOINT=REVISION",
+            help="Hub revision instead of the pinned one, clip=main for instance; may be repeated. For --models full.",
+        ),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Export even what is up to date.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the result as JSON.")] = False,
+) -> None:
+    """Make the engines that Triton serves, and prove that they compute what the original models do."""
+    revisions = _parse_revisions(revision or [])
+    if revisions and models != "full":
+        raise typer.BadParameter("--revision is for --models full.")
+    request = Request(
+        models=models,
+        repository=repository or default_repository(),
+        cache=cache or default_cache(),
+        roles=tuple(dict.fromkeys(only)) if only else tuple(Role),
+        revisions=revisions,
+        force=force,
+    )
+    with _Progress() as progress:
+        results = export(request, progress)
+    if as_json:
+        sys.stdout.write(json.dumps([_to_json(result) for result in results], indent=2) + "\n")
+        return
+    for result in results:
+        sys.stdout.write(f"{result.role}\t{result.status}\t{result.seconds:.1f} s\t{result.identity.digest}\n")
+
+
+class _Progress:
+    """One line a model on stderr; on a terminal also what is going on now."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status("")
+        self._stages: list[tuple[Stage, float]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._status.stop()
+
+    def __call__(self, role: Role, stage: Stage) -> None:
+        now = time.monotonic()
+        if stage == "up to date":
+            self._stages.clear()
+            self._console.print(f"{role}: up to date", soft_wrap=True)
+        elif stage == "done":
+            ends = [begin for _, begin in self._stages[1:]] + [now]
+            parts = [f"{name} {end - begin:.1f} s" for (name, begin), end in zip(self._stages, ends, strict=True)]
+            total = now - self._stages[0][1]
+            self._stages.clear()
+            self._console.print(f"{role}: done in {total:.1f} s ({', '.join(parts)})", soft_wrap=True)
+        else:
+            self._stages.append((stage, now))
+            self._status.update(f"{role}: {stage}")
+            if stage == "checkpoint":
+                self._status.stop()  # a download draws its own bars
+            else:
+                self._status.start()
+
+
+def _to_json(result: Exported) -> dict[str, object]:
+    return {
+        "role": result.role.value,
+        "status": result.status,
+        "seconds": round(result.seconds, 3),
+        "identity": result.identity.to_json(),
+    }
+
+
+def _stop(signal_number: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that half-written files are removed on the way out.
+    sys.exit(128 + signal_number)
+
+
+def main() -> None:
+    """Run the command; a named error is its sentence on stderr and exit code 1."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except FashionCropError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
