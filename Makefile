@@ -6,6 +6,7 @@ VENV ?= .venv
 PIP_FLAGS ?=
 
 BIN := $(VENV)/bin
+BACKEND := client/fashioncrop/_embedded/backends/onnxruntime
 INSTALLED := $(VENV)/.installed
 OUT ?= demo-output
 # A server of its own, so that a demo never stops one that is running.
@@ -38,4 +39,4 @@ check: $(INSTALLED) ## Style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=client/fashioncrop/_embedded/backends/onnxruntime $(BIN)/mypy client/fashioncrop/_embedded/backends/onnxruntime
+	MYPYPATH=$(BACKEND) $(BIN)/mypy $(wildcard $(BACKEND)/*.py)

@@ -17,7 +17,7 @@ from categories import DEFAULT_VOCABULARY
 from detections import areas, clipped, ious
 from fashioncrop import Analysis
 from fashioncrop.model_repository import Role, engine_folder
-from fashioncrop_export.graph_plan import Pin
+from fashioncrop_export.graph_plan import Pin, Tolerance
 from fashioncrop_export.validation import session_with_pin
 from original import Found, Pair
 
@@ -46,7 +46,8 @@ def pinned_choice(pair: Pair, photo: Image.Image, phrases: list[str]) -> NDArray
     rule = {"shortest_edge": size["shortest_edge"], "longest_edge": size["longest_edge"], "resample": "bilinear"}
     pixels = resizing.resized(photo, resizing.detector_size_hw(photo.size, rule), rule)
     detector = session_with_pin(
-        engine_folder(pair.repository, Role.GARMENT_DETECTOR) / "model.onnx", Pin(op_type="TopK", output=1)
+        engine_folder(pair.repository, Role.GARMENT_DETECTOR) / "model.onnx",
+        Pin(op_type="TopK", output=1, tolerance=Tolerance(relative=0)),
     )
     answer = detector.run(None, {"image": pixels[None], **text})
     chosen: NDArray[np.int64] = answer[-1]
