@@ -103,6 +103,7 @@ class TritonConnection:
         """Repeat what may succeed later, with growing pauses, inside `timeout_s`."""
         deadline_s = time.monotonic() + self._timeout_s
         pause_s = _FIRST_PAUSE_S
+        refused: FashionCropError | None = None
         while True:
             try:
                 return await ask(max(deadline_s - time.monotonic(), 0.001))
@@ -110,8 +111,11 @@ class TritonConnection:
                 error = await self._named(raised, model)
                 left_s = deadline_s - time.monotonic()
                 repeatable = isinstance(error, TryAgainError) and not isinstance(error, DeadlineError | CancelledError)
+                if isinstance(error, DeadlineError) and refused is not None:
+                    error = refused  # why it was asked again says more than that time ran out meanwhile
                 if not repeatable or left_s <= pause_s:
                     raise error from raised
+                refused = error
             # Spread out, so that clients turned away together do not come back together.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - not a secret
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -140,6 +140,6 @@ def test_tiny_weights_with_other_words(tiny: Pair, photographs: dict[str, bytes]
 
 @pytest.mark.full
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", ["astronaut", "rocket"])
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
 def test_full_size_weights(full: Pair, photographs: dict[str, bytes], figures: list[str], name: str) -> None:
     compare(full, f"full size, {name}", photographs[name], list(DEFAULT_VOCABULARY), 0.35, figures)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from depths import MAX_GRID_PIXELS, Depth, measure, over_photo
 
-BICUBIC_TOLERANCE = 1e-5
+BICUBIC_TOLERANCE = 1e-4
 """Share of the map's largest value: OpenCV and torch round the positions between cells differently, more so on larger
-maps (9e-5 was measured on noise of 518 x 700 cells)."""
+maps (9e-5 was measured on noise of 518 x 700 cells; a real map is smoother, 1e-5 on the photographs)."""
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> NDArray[np.float32]:
