@@ -60,10 +60,14 @@ def find_server_url(url: str | None) -> str:
 
     Raises:
         ServerUnavailableError: none of them is known.
+        OptionError: it is no HOST:PORT.
     """
     chosen = url or os.environ.get("FASHIONCROP_URL")
     if chosen:
-        return chosen.removeprefix("grpc://").rstrip("/")
+        address = chosen.removeprefix("grpc://").rstrip("/")
+        if "/" in address or ":" not in address:
+            raise OptionError(f"The server's address is HOST:PORT of its gRPC service, such as localhost:8001; got {chosen}.")
+        return address
     running = default_state_folder().running()
     if running is None or not running.grpc_url:
         raise ServerUnavailableError(

@@ -129,3 +129,10 @@ def test_the_schema_describes_what_is_printed() -> None:
     assert {"id", "phrase", "score", "box_xyxy", "crop", "depth", "colours", "category"} <= set(garment["required"])
     assert "jpeg" not in json.dumps(schema["$defs"]["Crop"]["properties"])
     assert set(schema["required"]) == {"photo", "vocabulary", "garments", "models", "warnings", "timings_ms"}
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    published = Path(results.__file__).with_name("analysis.schema.json")
+    assert json.loads(published.read_text()) == json_schema(), (
+        "write it again: fashioncrop schema > client/fashioncrop/analysis.schema.json"
+    )

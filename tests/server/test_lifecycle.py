@@ -24,7 +24,13 @@ from fashioncrop._embedded import server as embedded
 from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder
 from fashioncrop._embedded.supervisor import MODELS
-from fashioncrop.errors import EmbeddedServerError, FashionCropError, MissingModelError, ServerUnavailableError
+from fashioncrop.errors import (
+    ContractError,
+    EmbeddedServerError,
+    FashionCropError,
+    MissingModelError,
+    ServerUnavailableError,
+)
 from fashioncrop.model_repository import Role, engine_folder
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
@@ -213,3 +219,20 @@ def test_nobody_at_the_address_and_a_server_without_the_pipeline_are_told_apart(
             shutil.move(own_repository.parent / "aside", own_repository / "fashion_pipeline")
     finally:
         supervisor.resume()
+
+
+def test_a_server_of_another_version_is_told_by_the_tensor_that_differs(
+    own_repository: Path, start: Callable[[Path], EmbeddedServer], photographs: dict[str, bytes]
+) -> None:
+    config = own_repository / "fashion_pipeline" / "config.pbtxt"
+    text = config.read_text()
+    assert text.count("dims: [ -1, 512 ]") == 1
+    config.write_text(text.replace("dims: [ -1, 512 ]", "dims: [ -1, 768 ]"))
+    server = start(own_repository)
+    with Client(server.grpc_url, timeout_s=20) as client:
+        with pytest.raises(ContractError, match=r"embeddings .* must be FP32\[-1, 512\]; the server has FP32\[-1, 768\]") as caught:
+            client.analyze(photographs["coffee"])
+        assert (caught.value.model, caught.value.tensor) == ("fashion_pipeline", "embeddings")
+        with pytest.raises(ContractError):
+            client.check()
+        client.analyze(photographs["coffee"], embeddings=False)  # which needs nothing that differs

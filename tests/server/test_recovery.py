@@ -78,10 +78,9 @@ def test_a_kill_during_a_hundred_requests(mortal: EmbeddedServer, photographs: d
         assert client.analyze(photographs["coffee"], max_garments=2).garments is not None
 
 
-def test_a_model_that_stops_answering_without_dying_is_noticed(
+def test_an_idle_service_is_repaired_too(
     own_repository: Path, start: Callable[[Path], EmbeddedServer], photographs: dict[str, bytes]
 ) -> None:
-    """A model that somebody unloaded gives no answer; its process has gone in good order."""
     server = start(own_repository)
     victim = next(
         child for child in psutil.Process(state_of(server).server_pid).children() if _served_by(child) == MODELS[0]

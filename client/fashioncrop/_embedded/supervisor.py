@@ -128,7 +128,7 @@ class Supervisor:
             self._stop()
             self._tell(phase=Phase.STOPPED, server_pid=None)
         except EmbeddedServerError as error:
-            self._stop()
+            self._stop(at_once=True)
             self._tell(phase=Phase.FAILED, server_pid=None, problem=str(error))
             raise
 
