@@ -7,6 +7,7 @@
 """
 
 from fashioncrop._client import AnalyzeOptions, AsyncClient, Client
+from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop._fetch import FetchLimits
 from fashioncrop._sources import Source
 from fashioncrop.errors import FashionCropError
@@ -21,6 +22,7 @@ __all__ = [
     "Colour",
     "Crop",
     "Depth",
+    "EmbeddedServer",
     "FashionCropError",
     "FetchLimits",
     "Garment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import threading
@@ -13,12 +14,13 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 
 from fashioncrop._embedded.state import default_state_folder
 from fashioncrop._fetch import FetchLimits
 from fashioncrop._sources import Photo, Source, read_photo
 from fashioncrop._triton import TritonConnection
-from fashioncrop.errors import OptionError, ServerUnavailableError
+from fashioncrop.errors import CancelledError, ContractError, OptionError, ServerUnavailableError
 from fashioncrop.model_repository import PIPELINE
 from fashioncrop.results import Analysis
 
@@ -65,8 +67,11 @@ def find_server_url(url: str | None) -> str:
     chosen = url or os.environ.get("FASHIONCROP_URL")
     if chosen:
         address = chosen.removeprefix("grpc://").rstrip("/")
-        if "/" in address or ":" not in address:
-            raise OptionError(f"The server's address is HOST:PORT of its gRPC service, such as localhost:8001; got {chosen}.")
+        host, colon, port = address.rpartition(":")
+        if not (host and colon and port.isdigit() and int(port) < 2**16 and "/" not in host):
+            raise OptionError(
+                f"The server's address is HOST:PORT of its gRPC service, such as localhost:8001; got {chosen}."
+            )
         return address
     running = default_state_folder().running()
     if running is None or not running.grpc_url:
@@ -191,7 +196,8 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fashioncrop", daemon=True)
         self._thread.start()
-        self._client = self._run(_made(chosen, timeout_s, fetch_limits))
+        self._process_id = os.getpid()
+        self._client = AsyncClient(chosen, timeout_s=timeout_s, fetch_limits=fetch_limits)
 
     @property
     def url(self) -> str:
@@ -208,7 +214,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection and end the thread."""
-        if self._thread.is_alive():
+        if self._thread.is_alive() and self._process_id == os.getpid():
             self._run(self._client.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -227,17 +233,22 @@ class Client:
         return self._run(self._client.check())
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        problem = None
+        if self._process_id != os.getpid():
+            problem = "This client was made before a fork; make one in each process."
+        elif self._loop.is_closed():
+            problem = "This client is closed; make another."
+        if problem is not None:
+            work.close()
+            raise RuntimeError(problem)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise CancelledError("The client was closed while the request was in flight.") from error
         except BaseException:  # Ctrl-C: the request must not go on unseen
             future.cancel()
             raise
-
-
-async def _made(url: str, timeout_s: float, fetch_limits: FetchLimits | None) -> AsyncClient:
-    """A gRPC channel belongs to the loop in which it is made."""
-    return AsyncClient(url, timeout_s=timeout_s, fetch_limits=fetch_limits)
 
 
 def _option_tensors(options: AnalyzeOptions) -> dict[str, NDArray[Any]]:
@@ -303,4 +314,14 @@ def _analysis(answer: dict[str, NDArray[Any]], name: str, request_ms: float) -> 
             garment["crop"]["jpeg"] = answer["crops"][index]
         if "embeddings" in answer:
             garment["embedding"] = answer["embeddings"][index].tolist()
-    return Analysis.model_validate(document)
+    try:
+        return Analysis.model_validate(document)
+    except ValidationError as error:
+        raise ContractError(
+            f"The server's analysis is not what this client reads: {error.errors()[0]['msg']} at "
+            f"{error.errors()[0]['loc']}. Server and client are of different versions: update the older.",
+            model=PIPELINE,
+            tensor="analysis",
+            expected="the fields of fashioncrop.Analysis",
+            got=str(error.errors()[0]["loc"]),
+        ) from error

@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -69,9 +69,14 @@ def examine(url: str | None = None, repository: Path | None = None) -> list[Find
     findings = []
     for subject, check in checks:
         try:
-            findings.append(check())
+            finding = check()
         except FashionCropError as error:
-            findings.append(Finding(subject, Outcome.WRONG, str(error)))
+            finding = Finding(subject, Outcome.WRONG, str(error))
+        except Exception as error:  # noqa: BLE001 - a check that fails is a finding too
+            finding = Finding(subject, Outcome.WRONG, f"cannot be looked at: {type(error).__name__}: {error}")
+        if url is not None and finding.outcome is Outcome.WRONG and subject != "server":
+            finding = replace(finding, outcome=Outcome.WARNING)  # another machine serves; this one need not
+        findings.append(finding)
     return findings
 
 
@@ -101,7 +106,8 @@ def _shared_memory() -> Finding:
 
 
 def _disk(repository: Path) -> Finding:
-    free = shutil.disk_usage(repository if repository.exists() else repository.parent).free
+    there = next(folder for folder in (repository, *repository.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
     if free < _LEAST_DISK_BYTES:
         return Finding(
             "disk",

@@ -28,11 +28,15 @@ def write_analysis(folder: Path, analysis: Analysis, photo: Photo) -> Analysis:
                 garments.append(garment.model_copy(update={"crop": garment.crop.model_copy(update={"file": file})}))
             else:
                 garments.append(garment)
+        complete = analysis.model_copy(update={"garments": tuple(garments)})
+        _write(folder / "analysis.json", complete.model_dump_json(indent=2).encode())
         drawn = io.BytesIO()
         draw_boxes(photo.data, analysis.garments).save(drawn, "JPEG", quality=92)
         _write(folder / "boxes.jpg", drawn.getvalue())
-        complete = analysis.model_copy(update={"garments": tuple(garments)})
-        _write(folder / "analysis.json", complete.model_dump_json(indent=2).encode())
+        for left_over in set((folder / "crops").glob("[0-9][0-9]*-*.jpg")) - {
+            folder / g.crop.file for g in garments if g.crop.file
+        }:
+            left_over.unlink()  # of an earlier answer
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder} cannot be written: {error.strerror or error}. Choose another folder with "

@@ -1,6 +1,6 @@
 """Talking to Triton over gRPC: tensors out and in, errors named, the interface checked on first use.
 
-Nothing else in the client imports tritonclient, except for the model configuration's protobuf.
+Beside this module only the embedded server's control and the configurations' protobuf import tritonclient.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tritonclient.grpc.aio as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from fashioncrop._channel import channel_args, is_overload
 from fashioncrop.errors import (
     CancelledError,
     ContractError,
@@ -36,7 +37,6 @@ _T = TypeVar("_T")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _DEAD_STUB = ("Stub process", "is not healthy", "shutting down")
-_FULL = ("in flight", "Exceeds maximum queue size")
 
 
 class TritonConnection:
@@ -50,12 +50,24 @@ class TritonConnection:
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self.url = url
         self._timeout_s = timeout_s
-        self._client = triton.InferenceServerClient(url)
+        self._made: triton.InferenceServerClient | None = None
+        self._is_closed = False
         self._checked: set[str] = set()
+
+    @property
+    def _client(self) -> triton.InferenceServerClient:
+        """Made on first use, because a channel belongs to the event loop in which it is made."""
+        if self._is_closed:
+            raise RuntimeError("This client is closed; make another.")
+        if self._made is None:
+            self._made = triton.InferenceServerClient(self.url, channel_args=channel_args(self.url))
+        return self._made
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._client.close()
+        self._is_closed = True
+        if self._made is not None:
+            await self._made.close()
 
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]
@@ -176,7 +188,7 @@ def _by_status(status: str, words: str, url: str, timeout_s: float) -> FashionCr
         return DeadlineError(f"{url} gave no answer within {timeout_s:g} s. Allow more time, or send less at once.")
     if status == "CANCELLED":
         return CancelledError(words)
-    if any(phrase in words for phrase in _FULL):
+    if is_overload(words):
         return OverloadedError(words)
     if status == "UNAVAILABLE" or any(phrase in words for phrase in _DEAD_STUB):
         return ServerUnavailableError(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from enum import Enum
 from importlib.metadata import version
@@ -215,6 +216,7 @@ def up(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until every model must have answered.")] = 300,
 ) -> None:
     """Start the embedded Triton server in the background."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # ends what it has begun
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

@@ -16,6 +16,7 @@ import pytest
 
 from fashioncrop import cli
 from fashioncrop._client import AsyncClient
+from fashioncrop._embedded import state as state_module
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder
 from fashioncrop._sources import Photo
 from fashioncrop.errors import OverloadedError, PhotoError
@@ -142,7 +143,8 @@ def test_phrases_are_separated_by_commas_full_stops_and_lines() -> None:
     assert cli._phrases(["shirt. leather bag,hat", " shoe\nbelt "]) == ["shirt", "leather bag", "hat", "shoe", "belt"]
 
 
-def test_a_running_server_is_shown(run: Run, tmp_path: Path) -> None:
+def test_a_running_server_is_shown(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "_is_supervisor", lambda pid: pid == 1)
     folder = StateFolder(tmp_path / "state")
     state = ServerState(
         phase=Phase.READY,

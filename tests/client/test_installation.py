@@ -45,7 +45,7 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPat
 def test_a_python_without_a_stub_is_told_which_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
     version = namedtuple("version", "major minor micro releaselevel serial")  # noqa: PYI024 - as sys has it
     monkeypatch.setattr(sys, "version_info", version(3, 14, 0, "final", 0))
-    with pytest.raises(EmbeddedServerError, match=r"no Python stub for Python 3\.14; it has them for .*3\.9, 3\.10, .*3\.13"):
+    with pytest.raises(EmbeddedServerError, match=r"no Python stub for Python 3\.14; it has .*3\.9, 3\.10, .*3\.13"):
         find_installation()
 
 

@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_and_leaves_whole_files_only(tmp_path: Path, monkeyp
     with pytest.raises(OutputError, match=r"No space left on device.*make room"):
         write_analysis(tmp_path, analysis("coat"), PHOTO)
     assert (tmp_path / "boxes.jpg").read_bytes() == before
-    assert json.loads((tmp_path / "analysis.json").read_text())["garments"][0]["phrase"] == "hat"
+    assert json.loads((tmp_path / "analysis.json").read_text())["garments"][0]["phrase"] == "coat", "whole, and kept"
     assert not [file for file in files(tmp_path) if file.endswith(".part")]
 
 
@@ -195,3 +195,10 @@ def test_a_file_that_the_system_cuts_short_is_told_and_leaves_nothing(tmp_path: 
     assert "cannot be written: File too large" in done.stdout
     assert files(tmp_path) == ["crops/00-hat.jpg"], "what fitted is whole, the rest is not there"
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 200
+
+
+def test_a_second_answer_leaves_no_crops_of_the_first(tmp_path: Path) -> None:
+    write_analysis(tmp_path, analysis("hat", "coat"), PHOTO)
+    (tmp_path / "crops" / "my notes.txt").write_text("kept")
+    write_analysis(tmp_path, analysis("shoe"), PHOTO)
+    assert [file for file in files(tmp_path) if "crops" in file] == ["crops/00-shoe.jpg", "crops/my notes.txt"]

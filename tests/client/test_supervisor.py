@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ class FakeControl:
     def probe(self, _model: str, _timeout_s: float) -> tuple[Health, str]:
         return self.health, ""
 
-    def answered(self, _model: str) -> int | None:
+    def answered(self) -> int | None:
         return self.ended
 
 
@@ -50,7 +51,7 @@ def test_a_busy_model_is_left_alone_while_it_ends_requests(
     watched: Supervisor, control: FakeControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 1000.0
-    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     control.health = Health.BUSY
     for _ in range(20):
         assert not watched._is_dead("garment_detector")
@@ -63,7 +64,7 @@ def test_a_model_that_is_busy_without_ending_anything_is_hung(
     watched: Supervisor, control: FakeControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 1000.0
-    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     control.health = Health.BUSY
     assert not watched._is_dead("garment_detector")
     now_s += supervisor._STUCK_AFTER_S - 1

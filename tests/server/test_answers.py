@@ -51,7 +51,7 @@ def test_an_answer_is_whole(client: Client, photographs: dict[str, bytes]) -> No
     assert [model.role for model in answer.models] == took_part
     assert all(model.digest.startswith("sha256:") and not model.trained for model in answer.models)
     assert len(answer.warnings) == 4, "random weights are never passed off as real"
-    stages = {"decode", "encode_text", "detect", "depth", "crop", "embed", "measure", "total", "request"}
+    stages = {"queue", "decode", "encode_text", "detect", "depth", "crop", "embed", "measure", "total", "request"}
     assert stages == set(answer.timings_ms)
 
 

@@ -230,7 +230,8 @@ def test_a_server_of_another_version_is_told_by_the_tensor_that_differs(
     config.write_text(text.replace("dims: [ -1, 512 ]", "dims: [ -1, 768 ]"))
     server = start(own_repository)
     with Client(server.grpc_url, timeout_s=20) as client:
-        with pytest.raises(ContractError, match=r"embeddings .* must be FP32\[-1, 512\]; the server has FP32\[-1, 768\]") as caught:
+        words = r"embeddings .* must be FP32\[-1, 512\]; the server has FP32\[-1, 768\]"
+        with pytest.raises(ContractError, match=words) as caught:
             client.analyze(photographs["coffee"])
         assert (caught.value.model, caught.value.tensor) == ("fashion_pipeline", "embeddings")
         with pytest.raises(ContractError):

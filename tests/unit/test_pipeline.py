@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from identity import ENGINES
 from photo import Limits
 from pipeline import EMBED_BATCH, FashionPipeline, Settings
 from problems import Code, ProblemError
+from stopwatch import Stopwatch
 
 Tensors = dict[str, NDArray[Any]]
 Encoded = Callable[..., bytes]
@@ -137,7 +137,7 @@ PREPROCESSING = {
 }
 
 
-def write_engine(repository: Path, role: str, *, at_ns: int = 1, **changes: Any) -> None:  # noqa: ANN401 - JSON
+def write_engine(repository: Path, role: str, **changes: Any) -> None:  # noqa: ANN401 - JSON
     folder = repository / role / "1"
     folder.mkdir(parents=True, exist_ok=True)
     about = {
@@ -150,7 +150,6 @@ def write_engine(repository: Path, role: str, *, at_ns: int = 1, **changes: Any)
         "preprocessing": PREPROCESSING[role],
     }
     (folder / "model.json").write_text(json.dumps(about | changes), encoding="utf-8")
-    os.utime(folder / "model.json", ns=(0, at_ns))
 
 
 @pytest.fixture
@@ -172,6 +171,7 @@ def settings(**changes: int) -> Settings:
     options: dict[str, Any] = {
         "kept_vocabularies": 4,
         "max_vocabulary_phrases": 300,
+        "max_vocabulary_passes": 3,
         "workers": 2,
         "embedding_width": WIDTH,
     }
@@ -218,7 +218,7 @@ def never() -> bool:
 
 def ask(pipeline: FashionPipeline, tensors: Tensors, *wanted: str) -> Tensors:
     names = frozenset(wanted or EVERYTHING)
-    answer = pipeline.answer(tensors, names, never)
+    answer = pipeline.answer(tensors, names, never, Stopwatch())
     assert answer.keys() == names
     assert_declared(PIPELINE, "output", answer)
     return answer
@@ -264,7 +264,7 @@ def test_one_photo_gives_every_garment_with_all_that_is_known_of_it(pipeline: Fa
 
 def test_every_stage_is_timed(pipeline: FashionPipeline, photo: bytes) -> None:
     timings_ms = analysis_of(ask(pipeline, request(photo, "red")))["timings_ms"]
-    stages = {"decode", "encode_text", "detect", "depth", "crop", "embed", "measure"}
+    stages = {"queue", "decode", "encode_text", "detect", "depth", "crop", "embed", "measure"}
     assert set(timings_ms) == {*stages, "total"}
     assert all(0 <= timings_ms[stage] <= timings_ms["total"] for stage in stages)
 
@@ -299,9 +299,7 @@ def test_without_a_vocabulary_the_default_one_is_looked_for(
     assert analysis_of(answer)["garments"][0]["category"]["id"] == 23
 
 
-def test_text_features_are_kept_until_the_encoder_changes(
-    pipeline: FashionPipeline, fake: FakeModels, photo: bytes, repository: Path
-) -> None:
+def test_text_features_of_a_vocabulary_are_kept(pipeline: FashionPipeline, fake: FakeModels, photo: bytes) -> None:
     for _ in range(2):
         ask(pipeline, request(photo, "red", "blue"), "scores")
     ask(pipeline, request(photo, " RED", "blue."), "scores")
@@ -310,9 +308,6 @@ def test_text_features_are_kept_until_the_encoder_changes(
     assert first[0]["text_features"] is first[2]["text_features"]
     ask(pipeline, request(photo, "blue", "red"), "scores")
     assert fake.called.count(ENCODER) == 2, "another order, other phrase ids"
-    write_engine(repository, ENCODER, at_ns=2, digest="sha256:other")
-    ask(pipeline, request(photo, "red", "blue"), "scores")
-    assert fake.called.count(ENCODER) == 3
 
 
 def test_a_long_vocabulary_takes_several_passes_that_are_joined(
@@ -326,6 +321,15 @@ def test_a_long_vocabulary_takes_several_passes_that_are_joined(
     assert answer["phrase_ids"].tolist() == [119, 2, 50]
     assert answer["phrases"].tolist() == [b"word119 pants", b"word2 pants", b"word50 pants"]
     np.testing.assert_allclose(answer["boxes_xyxy"][:2], [RED_BOX, BLUE_BOX], atol=1e-4)
+
+
+def test_a_vocabulary_of_too_many_passes_is_refused_before_any_model_runs(
+    pipeline: FashionPipeline, fake: FakeModels, photo: bytes
+) -> None:
+    phrases = [f"word{index} " + "pants " * 99 for index in range(8)]  # two fit into a pass
+    with pytest.raises(ProblemError, match=r"needs 4 runs of the detector.* at most 3"):
+        ask(pipeline, request(photo, *phrases))
+    assert fake.called.count(ENCODER) == fake.called.count(DETECTOR) == 0
 
 
 def test_a_box_found_in_two_passes_is_one_garment(pipeline: FashionPipeline, fake: FakeModels, photo: bytes) -> None:
@@ -411,7 +415,7 @@ def test_a_cancelled_request_calls_no_further_model(
         return after is None or after in fake.called
 
     with pytest.raises(ProblemError) as caught:
-        pipeline.answer(request(photo, *phrases), frozenset({"embeddings"}), is_cancelled)
+        pipeline.answer(request(photo, *phrases), frozenset({"embeddings"}), is_cancelled, Stopwatch())
     assert caught.value.code is Code.CANCELLED
     assert fake.called == sorted(called)
 
@@ -427,7 +431,7 @@ def test_a_failing_models_problem_reaches_the_caller(
 
     fake.before[role] = fail
     with pytest.raises(ProblemError) as caught:
-        pipeline.answer(request(photo, "red"), EVERYTHING, never)
+        pipeline.answer(request(photo, "red"), EVERYTHING, never, Stopwatch())
     assert caught.value is problem
     fake.before.clear()
     assert len(analysis_of(ask(pipeline, request(photo, "red")))["garments"]) == 1, "and nothing is left of it"
@@ -447,7 +451,7 @@ def test_work_on_depth_that_nobody_awaits_any_more_is_dropped(repository: Path, 
         assert begun.wait(PATIENCE_S)
         with pytest.raises(ProblemError, match="no word that the text encoder knows"):
             # Its depth waits for the first request's; the failure does not.
-            pipeline.answer(request(photo, "unheard"), EVERYTHING, never)
+            pipeline.answer(request(photo, "unheard"), EVERYTHING, never, Stopwatch())
         assert not first.done()
         go_on.set()
         assert len(first.result(PATIENCE_S)["scores"]) == 1
@@ -480,14 +484,21 @@ def test_an_answer_names_the_models_that_took_part(
     }
 
 
-def test_untrained_models_that_took_part_are_warned_of(
-    pipeline: FashionPipeline, photo: bytes, repository: Path
-) -> None:
+def test_untrained_models_that_took_part_are_warned_of(fake: FakeModels, photo: bytes, repository: Path) -> None:
     for role in (DEPTH, EMBEDDER):
-        write_engine(repository, role, at_ns=2, trained=False)
+        write_engine(repository, role, trained=False)
+    pipeline = FashionPipeline(repository, settings(), fake)
     warning = "depth_estimator has random weights: what it says means nothing."
     assert analysis_of(ask(pipeline, request(photo, "red"), "analysis"))["warnings"] == [warning]
     assert len(analysis_of(ask(pipeline, request(photo, "red")))["warnings"]) == 2
+
+
+def test_an_export_beside_a_running_server_does_not_change_what_it_says_of_itself(
+    pipeline: FashionPipeline, photo: bytes, repository: Path
+) -> None:
+    write_engine(repository, DETECTOR, digest="sha256:not served yet", name="somebody else")
+    models = analysis_of(ask(pipeline, request(photo, "red"), "analysis"))["models"]
+    assert "sha256:not served yet" not in {one["digest"] for one in models}
 
 
 def test_a_model_that_answers_nan_never_gets_into_the_answer(
@@ -507,7 +518,7 @@ def test_a_depth_of_nan_is_a_failure_and_not_an_answer(
 
     monkeypatch.setattr(fake, "_depth", unknown)
     with pytest.raises(ValueError, match="JSON"):
-        pipeline.answer(request(photo, "red"), EVERYTHING, never)
+        pipeline.answer(request(photo, "red"), EVERYTHING, never, Stopwatch())
 
 
 def test_thresholds_and_limits_are_the_requests(pipeline: FashionPipeline, fake: FakeModels, photo: bytes) -> None:
@@ -543,7 +554,7 @@ def test_a_wrong_request_is_refused_before_any_model_is_asked(
     pipeline: FashionPipeline, fake: FakeModels, photo: bytes, changes: Tensors, words: str
 ) -> None:
     with pytest.raises(ProblemError, match=words) as caught:
-        pipeline.answer(request(photo, "red") | changes, EVERYTHING, never)
+        pipeline.answer(request(photo, "red") | changes, EVERYTHING, never, Stopwatch())
     assert caught.value.code is Code.INVALID_ARG
     assert fake.called == []
 

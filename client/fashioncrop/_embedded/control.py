@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from fashioncrop._channel import channel_args, is_overload
 from fashioncrop.model_repository import PIPELINE, Role
 
 _LOAD_TIMEOUT_S = 300
+
+
+TritonError = InferenceServerException
+"""What any call here may raise that does not say otherwise."""
 
 
 class Health(Enum):
@@ -28,17 +33,18 @@ class Health(Enum):
 class Control:
     """A gRPC connection for model control and probes."""
 
-    def __init__(self, grpc_url: str) -> None:
-        self._client = triton.InferenceServerClient(grpc_url)
+    def __init__(self, grpc_url: str, server_id: str) -> None:
+        self._client = triton.InferenceServerClient(grpc_url, channel_args=channel_args(grpc_url))
+        self._server_id = server_id
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
     def is_live(self) -> bool:
-        """Does anybody answer?"""
+        """Does the server answer, and not another at its port?"""
         try:
-            return bool(self._client.is_server_live(client_timeout=1))
+            return bool(self._client.get_server_metadata(client_timeout=1).name == self._server_id)
         except InferenceServerException:
             return False
 
@@ -65,10 +71,13 @@ class Control:
         except InferenceServerException:
             return False
 
-    def answered(self, model: str) -> int | None:
-        """How many requests the model has ended, well or not; None where nobody can say."""
+    def answered(self) -> int | None:
+        """How many requests all models have ended, well or not; None where nobody can say.
+
+        All of them, because the pipeline ends nothing while it waits for others on a long vocabulary.
+        """
         try:
-            answer = self._client.get_inference_statistics(model, client_timeout=2)
+            answer = self._client.get_inference_statistics(client_timeout=2)
         except InferenceServerException:
             return None
         return int(
@@ -81,8 +90,11 @@ class Control:
             inputs, outputs = _PROBES[model]()
             self._client.infer(model, inputs, outputs=outputs, client_timeout=timeout_s)
         except InferenceServerException as error:
+            words = str(error.message())
+            if is_overload(words):
+                return Health.WELL, ""  # it turns requests away, which a dead one does not
             late = "DEADLINE_EXCEEDED" in str(error.status())
-            return (Health.BUSY if late else Health.DEAD), str(error.message())
+            return (Health.BUSY if late else Health.DEAD), words
         return Health.WELL, ""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import secrets
 import shutil
 import socket
 import sys
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,7 @@ USUAL_PORTS = (8000, 8001, 8002)
 """HTTP, gRPC and metrics, as every Triton user knows them; taken where all three are free."""
 EXIT_TIMEOUT_S = 20
 """How long the server may finish what is in flight when it is asked to stop."""
+_SAFE_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 _SHARED_MEMORY_BYTES = 16 * 2**20
 """Of each model's process at the start; it grows with the largest request."""
 
@@ -82,6 +87,37 @@ def assemble_backends(folder: Path, installation: Installation) -> Path:
     return folder
 
 
+def safe_folder(folder: Path) -> Path:
+    """`folder` where its name can stand in a shell command, else a folder of the user's own in the temporary one.
+
+    The server starts a model's process through a shell, without quoting paths.
+
+    Raises:
+        EmbeddedServerError: somebody else made that folder.
+    """
+    if _SAFE_PATH.fullmatch(str(folder)):
+        return folder
+    name = f"fashioncrop-{os.getuid()}-{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
+    place = Path(tempfile.gettempdir()) / name
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.is_symlink() or place.stat().st_uid != os.getuid() or not _SAFE_PATH.fullmatch(str(place)):
+        raise EmbeddedServerError(
+            f"The server cannot work in {folder} (the path has spaces or signs that a shell reads), nor in {place}. "
+            "Choose a plain path with FASHIONCROP_STATE."
+        )
+    return place
+
+
+def safe_repository(repository: Path, folder: Path) -> Path:
+    """The repository, or a link to it in `folder` where its path cannot stand in a shell command."""
+    if _SAFE_PATH.fullmatch(str(repository)):
+        return repository
+    link = folder / "models"
+    link.unlink(missing_ok=True)
+    link.symlink_to(repository)
+    return link
+
+
 def stub_path(backends: Path) -> Path:
     """The program that runs each model's Python."""
     return backends / "python" / "triton_python_backend_stub"
@@ -99,7 +135,14 @@ def environment(installation: Installation) -> dict[str, str]:
 
 
 def arguments(
-    installation: Installation, repository: Path, backends: Path, ports: Ports, *, memory_prefix: str, config_name: str
+    installation: Installation,
+    repository: Path,
+    backends: Path,
+    ports: Ports,
+    *,
+    memory_prefix: str,
+    server_id: str,
+    config_name: str,
 ) -> list[str]:
     """The command line. Models are loaded afterwards, one by one, so that progress can be shown.
 
@@ -109,6 +152,7 @@ def arguments(
         backends: from `assemble_backends`.
         ports: from `choose_ports`.
         memory_prefix: names of shared memory regions begin with it, so that a killed server's can be removed.
+        server_id: what the server calls itself, to tell it from another at the same port.
         config_name: which `configs/<name>.pbtxt` of each model to prefer; empty for `config.pbtxt`.
     """
     return [
@@ -121,6 +165,10 @@ def arguments(
         "--model-control-mode=explicit",
         "--disable-auto-complete-config",
         *([f"--model-config-name={config_name}"] if config_name else []),
+        f"--id={server_id}",
+        # A web page in a browser on this machine can send requests to loopback. Loading a model runs its code: over
+        # HTTP only with a key that nobody knows. The supervisor uses gRPC, which no web page speaks.
+        f"--http-restricted-api=model-repository,shared-memory,trace,logging:admin-key={secrets.token_hex()}",
         f"--http-address={HOST}",
         f"--http-port={ports.http}",
         f"--grpc-address={HOST}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fashioncrop._embedded.state import Phase, ServerState, StateFolder, default_state_folder
+from fashioncrop._embedded.state import SUPERVISOR_MODULE, Phase, ServerState, StateFolder, default_state_folder
 from fashioncrop.errors import EmbeddedServerError
 from fashioncrop.model_repository import Role, default_repository, engine_folder, prepare_repository
 
@@ -50,20 +51,26 @@ def start(
     """
     folder = state_folder or default_state_folder()
     chosen = (repository or default_repository()).resolve()
-    if repository is None:
-        prepare_repository(chosen)  # an updated package must not serve an older pipeline
-    _check_engines(chosen)
     running = folder.running()
     if running is not None:
         raise EmbeddedServerError(
             f"A server is running already at {running.http_url} (gRPC {running.grpc_url}). Use it, or stop it first: "
             "fashioncrop down"
         )
-    folder.folder.mkdir(parents=True, exist_ok=True)
+    if repository is None:
+        prepare_repository(chosen)  # an updated package must not serve an older pipeline
+    _check_engines(chosen)
     orders = _orders(chosen, ports, config_name)
-    with (folder.folder / "supervisor.log").open("wb") as words:
+    try:
+        folder.folder.mkdir(parents=True, exist_ok=True)
+        log = (folder.folder / "supervisor.log").open("ab")
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"The state folder {folder.folder} cannot be written: {error.strerror}. Choose another: FASHIONCROP_STATE."
+        ) from error
+    with log as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fashioncrop._embedded.supervisor", str(folder.folder)],
+            [sys.executable, "-m", SUPERVISOR_MODULE, str(folder.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=words,
@@ -93,7 +100,8 @@ def stop(state_folder: StateFolder | None = None) -> bool:
     state = folder.running()
     if state is None:
         return False
-    os.kill(state.supervisor_pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_WITHIN_S
     while folder.is_locked():
         if time.monotonic() > deadline:
@@ -117,15 +125,15 @@ def last_lines(state_folder: StateFolder | None = None, *, count: int = 50) -> l
     try:
         with folder.log.open(encoding="utf-8", errors="replace") as file:
             return [line.rstrip("\n") for line in deque(file, maxlen=count)]
-    except FileNotFoundError as error:
+    except OSError as error:
         raise EmbeddedServerError(f"There is no log at {folder.log}: no server was started yet.") from error
 
 
 class EmbeddedServer:
     """An embedded server for as long as a `with` block lasts.
 
-    >>> with EmbeddedServer() as server:  # doctest: +SKIP
-    ...     client = Client(server.grpc_url)
+    >>> with EmbeddedServer() as server, Client(server.grpc_url) as client:  # doctest: +SKIP
+    ...     client.analyze("photo.jpg")
     """
 
     def __init__(

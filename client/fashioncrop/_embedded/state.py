@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+SUPERVISOR_MODULE = "fashioncrop._embedded.supervisor"
+
 # Whoever only asks whether the lock is held holds it for a moment.
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.05
@@ -65,6 +67,7 @@ class StateFolder:
     """The folder of one embedded server."""
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.resolve()  # the supervisor's working folder may be another
         self.folder = folder
         self.log = folder / "server.log"
         self.backends = folder / "backends"
@@ -85,18 +88,21 @@ class StateFolder:
             return None
 
     def running(self) -> ServerState | None:
-        """The state, where a supervisor is alive; else None."""
-        return self.read() if self.is_locked() else None
+        """The state, where the supervisor that wrote it is alive; else None."""
+        if not self.is_locked():
+            return None
+        state = self.read()
+        return state if state is not None and _is_supervisor(state.supervisor_pid) else None
 
     def is_locked(self) -> bool:
         """True while a supervisor lives."""
         try:
             with self._lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who asks does not look like a supervisor
+        except BlockingIOError:
             return True
+        except OSError:
+            return False
         return False
 
     @contextmanager
@@ -115,6 +121,14 @@ class StateFolder:
                 else:
                     yield True
                     return
+
+
+def _is_supervisor(pid: int) -> bool:
+    """Is that process a supervisor? A number may belong to another process by now."""
+    try:
+        return SUPERVISOR_MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def default_state_folder() -> StateFolder:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import secrets
 import signal
 import subprocess
 import sys
@@ -31,11 +32,11 @@ import psutil
 from pydantic import BaseModel
 
 from fashioncrop._embedded import launch
-from fashioncrop._embedded.control import Control, Health
+from fashioncrop._embedded.control import Control, Health, TritonError
 from fashioncrop._embedded.installation import find_installation
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder
 from fashioncrop.errors import EmbeddedServerError
-from fashioncrop.model_repository import PIPELINE, Role
+from fashioncrop.model_repository import PIPELINE, Role, engine_folder
 
 MODELS = (*Role, PIPELINE)
 """In the order of loading: the pipeline last, because it calls the others."""
@@ -50,6 +51,7 @@ _UNLOAD_TIMEOUT_S = 5
 _BACK_OFF_S = (0, 1, 2, 5, 10, 30)
 _STABLE_AFTER_S = 60
 _PARALLEL_LOADS = 2
+_PORT_ATTEMPTS = 3
 
 
 class Orders(BaseModel):
@@ -70,6 +72,10 @@ class _StopAskedError(Exception):
     """SIGTERM or SIGINT came."""
 
 
+class _EndedError(EmbeddedServerError):
+    """The server ended before it answered."""
+
+
 class Supervisor:
     """Keeps one server alive until it is told to stop."""
 
@@ -84,6 +90,8 @@ class Supervisor:
         )
         self._memory_prefix = f"fashioncrop-{hashlib.sha256(bytes(folder.folder.resolve())).hexdigest()[:8]}-"
         self._telling = Lock()
+        self._backends = launch.safe_folder(folder.folder) / "backends"
+        self._is_stop_asked = False
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Control | None = None
         self._stubs: dict[int, str] = {}
@@ -96,74 +104,104 @@ class Supervisor:
             EmbeddedServerError: the server or a model does not start at all; the state file says so too.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _ask_to_stop)
+            signal.signal(number, self._ask_to_stop)
         try:
             self._tell(phase=Phase.STARTING)
             self._clear_away()
-            installation = find_installation()
-            ports = launch.choose_ports(self._orders.ports)
-            backends = launch.assemble_backends(self._folder.backends, installation)
-            command = launch.arguments(
-                installation,
-                self._orders.repository,
-                backends,
-                ports,
-                memory_prefix=self._memory_prefix,
-                config_name=self._orders.config_name,
-            )
-            environment = launch.environment(installation)
-            self._tell(
-                http_url=f"http://{launch.HOST}:{ports.http}",
-                grpc_url=f"{launch.HOST}:{ports.grpc}",
-                metrics_url=f"http://{launch.HOST}:{ports.metrics}/metrics",
-            )
-
-            def start() -> None:
-                self._start(command, environment, log)
-
-            start()
+            self._installation = find_installation()
+            launch.assemble_backends(self._backends, self._installation)
+            self._start_on_own_ports(log)
             self._tell(phase=Phase.READY)
-            self._watch(start)
+            self._watch(lambda: self._start(log))
         except _StopAskedError:
-            self._stop()
+            self._stop(at_once=self._state.phase is not Phase.READY)
             self._tell(phase=Phase.STOPPED, server_pid=None)
         except EmbeddedServerError as error:
             self._stop(at_once=True)
             self._tell(phase=Phase.FAILED, server_pid=None, problem=str(error))
             raise
 
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._is_stop_asked:  # once is enough
+            self._is_stop_asked = True
+            raise _StopAskedError
+
     def _tell(self, **changes: object) -> None:
         with self._telling:
             self._state = self._state.model_copy(update=changes)
+            self._write_state()
+
+    def _write_state(self) -> None:
+        try:
             self._folder.write(self._state)
+        except OSError as error:  # a full disk must not end a server that is well
+            sys.stderr.write(f"The state cannot be written: {error}\n")
 
     def _tell_model(self, model: str, progress: str) -> None:
         with self._telling:
             self._state = self._state.model_copy(update={"models": {**self._state.models, model: progress}})
-            self._folder.write(self._state)
+            self._write_state()
 
-    def _start(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> None:
+    def _start_on_own_ports(self, log: IO[bytes]) -> None:
+        """The first start. Where ports were not wished for, another server may be quicker: then others are tried."""
+        for attempt in range(_PORT_ATTEMPTS):
+            ports = launch.choose_ports(self._orders.ports)
+            self._ports = ports
+            self._tell(
+                http_url=f"http://{launch.HOST}:{ports.http}",
+                grpc_url=f"{launch.HOST}:{ports.grpc}",
+                metrics_url=f"http://{launch.HOST}:{ports.metrics}/metrics",
+            )
+            try:
+                return self._start(log)
+            except _EndedError:
+                if self._orders.ports is not None or attempt == _PORT_ATTEMPTS - 1:
+                    raise
+                self._stop(at_once=True)
+        return None
+
+    def _start(self, log: IO[bytes]) -> None:
         """A server with every model loaded and proved by a real answer."""
         self._tell(models=dict.fromkeys(MODELS, "waiting"))
+        server_id = secrets.token_hex(8)
+        command = launch.arguments(
+            self._installation,
+            launch.safe_repository(self._orders.repository, self._backends.parent),
+            self._backends,
+            self._ports,
+            memory_prefix=self._memory_prefix,
+            server_id=server_id,
+            config_name=self._orders.config_name,
+        )
+        self._identities = {str(role): _identity(self._orders.repository, role) for role in Role}
         self._process = subprocess.Popen(
             command,
-            env=environment,
+            env=launch.environment(self._installation),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call; the server must not outlive this process
         )
-        self._control = Control(self._state.grpc_url)
+        self._control = Control(self._state.grpc_url, server_id)
         self._tell(phase=Phase.LOADING, server_pid=self._process.pid)
         deadline = time.monotonic() + _LIVE_WITHIN_S
         while not self._control.is_live():
             if self._process.poll() is not None:
-                raise EmbeddedServerError(f"tritonserver ended with code {self._process.returncode}; see {log.name}.")
+                raise _EndedError(
+                    f"tritonserver ended with code {self._process.returncode}: perhaps one of its ports was taken "
+                    f"meanwhile. See {log.name}."
+                )
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(f"tritonserver did not answer within {_LIVE_WITHIN_S} s; see {log.name}.")
             time.sleep(0.1)
-        with ThreadPoolExecutor(_PARALLEL_LOADS) as pool:
-            problems = list(pool.map(self._load, [model for model in MODELS if model != PIPELINE]))
+        pool = ThreadPoolExecutor(_PARALLEL_LOADS)
+        try:
+            problems = list(pool.map(self._load, Role))
+        except _StopAskedError:
+            self._process.kill()  # or the loads that are under way would have to be waited for
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         problems.append(self._load(PIPELINE) if not any(problems) else None)
         for problem in filter(None, problems):
             raise EmbeddedServerError(problem)
@@ -187,17 +225,19 @@ class Supervisor:
         started_s = probed_s = time.monotonic()
         while True:
             time.sleep(_POLL_S)
+            if self._is_stop_asked:
+                raise _StopAskedError
             now_s = time.monotonic()
             if failures and now_s - started_s > _STABLE_AFTER_S:
                 failures = 0
-            reason = None
-            if self._process is None or self._process.poll() is not None:
-                reason = "tritonserver ended"
-            elif gone := set(self._stubs) - set(self._living_stubs()):
-                reason = self._repair({self._stubs[pid] for pid in gone})
-            elif now_s - probed_s > _PROBE_EVERY_S:
-                reason = self._repair({model for model in MODELS if self._is_dead(model)})
-                probed_s = time.monotonic()
+            try:
+                if now_s - probed_s > _PROBE_EVERY_S:
+                    reason = self._repair(self._found_dead())
+                    probed_s = time.monotonic()
+                else:
+                    reason = self._repair(self._gone())
+            except (EmbeddedServerError, psutil.Error, TritonError, OSError) as error:
+                reason = f"The server cannot be watched: {error}"
             if reason is None:
                 continue
             self._tell(phase=Phase.REPAIRING, problem=reason, repairs=self._state.repairs + 1)
@@ -207,16 +247,35 @@ class Supervisor:
             started_s = time.monotonic()
             try:
                 start()
-            except EmbeddedServerError as error:
+            except (EmbeddedServerError, psutil.Error, TritonError, OSError) as error:
                 self._tell(problem=str(error))
             else:
                 self._tell(phase=Phase.READY, problem=None)
 
+    def _gone(self) -> set[str]:
+        """Models whose process is gone."""
+        return {self._stubs[pid] for pid in set(self._stubs) - set(self._living_stubs())}
+
+    def _found_dead(self) -> set[str]:
+        """Models that give no real answer; a process that goes meanwhile ends the round."""
+        dead: set[str] = set()
+        for model in MODELS:
+            if self._gone():
+                return dead | self._gone()
+            if self._is_dead(model):
+                dead.add(model)
+        return dead
+
     def _repair(self, dead: set[str]) -> str | None:
         """Reload dead models. None, or why only a restart can help."""
+        if self._process is None or self._process.poll() is not None:
+            return "tritonserver ended."
         if PIPELINE in dead:
             return f"The model {PIPELINE} died."
         for model in dead:
+            if _identity(self._orders.repository, model) != self._identities[model]:
+                # The pipeline says of its engines what was true when it loaded.
+                return f"The model {model} died, and another engine has taken its place in the repository."
             self._tell(
                 phase=Phase.REPAIRING,
                 problem=f"The model {model} died and is being reloaded.",
@@ -226,7 +285,8 @@ class Supervisor:
             if problem is not None:
                 return f"The model {model} died and could not be reloaded: {problem}"
             self._tell(phase=Phase.READY, problem=None)
-        self._stubs = self._living_stubs()
+        if dead:
+            self._stubs = self._living_stubs()
         return None
 
     def _is_dead(self, model: str) -> bool:
@@ -235,7 +295,7 @@ class Supervisor:
         if health is not Health.BUSY:
             self._busy_since.pop(model, None)
             return health is Health.DEAD
-        answered = control.answered(model)
+        answered = control.answered()
         since_s, before = self._busy_since.setdefault(model, (time.monotonic(), answered))
         if answered != before:
             self._busy_since[model] = (time.monotonic(), answered)
@@ -263,9 +323,9 @@ class Supervisor:
 
         They are known by their program, which is in this folder alone; the lock on the folder is held.
         """
-        stub = str(launch.stub_path(self._folder.backends))
+        stub = str(launch.stub_path(self._backends))
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            with contextlib.suppress(psutil.Error):
                 if process.cmdline()[:1] == [stub]:
                     process.kill()
                     process.wait(5)
@@ -300,15 +360,20 @@ def _served_by(process: psutil.Process) -> str | None:
     return None
 
 
-def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise _StopAskedError
+def _identity(repository: Path, model: str) -> bytes | None:
+    """What model.json says, to see that it has changed."""
+    try:
+        return (engine_folder(repository, Role(model)) / "model.json").read_bytes()
+    except OSError:
+        return None
+
+
+_LIBC = ctypes.CDLL(None)  # before any fork: loading it afterwards could wait for a lock for ever
 
 
 def _die_with_parent() -> None:
     """PR_SET_PDEATHSIG: the kernel ends the server when this supervisor is killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    _LIBC.prctl(1, signal.SIGKILL)
 
 
 def main() -> int:

@@ -34,6 +34,10 @@ class Detections:
     def __getitem__(self, keep: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Detections:
         return Detections(self.boxes_xyxy[keep], self.scores[keep], self.phrase_ids[keep])
 
+    def best(self, count: int) -> NDArray[np.intp]:
+        """Indices of the `count` best scores, in the order in which they stand here."""
+        return np.sort(np.argsort(-self.scores, kind="stable")[:count])
+
 
 def joined(parts: Sequence[Detections]) -> Detections:
     """The detections of several passes as one."""

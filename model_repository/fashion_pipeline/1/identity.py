@@ -36,35 +36,24 @@ class Engine:
         return {key: self.about[key] for key in ("role", "name", "version", "digest", "source", "trained")}
 
 
-class EngineCatalogue:
-    """Reads each model.json once, and again when the file changes (a model was exported and reloaded)."""
+def read_engine(repository: Path, role: str) -> Engine:
+    """What export wrote of the engine that serves `role`.
 
-    def __init__(self, repository: Path) -> None:
-        self._repository = repository
-        self._kept: dict[str, tuple[int, Engine]] = {}
+    Read when the pipeline loads, as the engines are, and not again: a file that changes later describes an engine that
+    does not serve yet.
 
-    def __getitem__(self, role: str) -> Engine:
-        """The engine that serves `role`.
-
-        Raises:
-            FileNotFoundError, ValueError: model.json is missing or is not of this role; the message says what to do.
-        """
-        folder = self._newest_version(role)
-        path = folder / "model.json"
-        try:
-            changed_ns = path.stat().st_mtime_ns
-            kept = self._kept.get(role)
-            if kept is None or kept[0] != changed_ns:
-                about = json.loads(path.read_text(encoding="utf-8"))
-                if about["role"] != role:
-                    raise ValueError(f"{path} describes {about['role']}; run fashioncrop-export --only {role} --force")
-                kept = self._kept[role] = (changed_ns, Engine(role, folder, about))
-        except OSError as error:
-            raise FileNotFoundError(f"{path} cannot be read ({error.strerror}); run fashioncrop-export") from error
-        return kept[1]
-
-    def _newest_version(self, role: str) -> Path:
-        versions = [path for path in (self._repository / role).glob("*") if path.name.isdigit()]
-        if not versions:
-            raise FileNotFoundError(f"{self._repository / role} has no version folder; run fashioncrop-export")
-        return max(versions, key=lambda path: int(path.name))
+    Raises:
+        FileNotFoundError, ValueError: model.json is missing or is not of this role; the message says what to do.
+    """
+    versions = [path for path in (repository / role).glob("*") if path.name.isdigit()]
+    if not versions:
+        raise FileNotFoundError(f"{repository / role} has no version folder; run fashioncrop-export")
+    folder = max(versions, key=lambda path: int(path.name))
+    path = folder / "model.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileNotFoundError(f"{path} cannot be read ({error.strerror}); run fashioncrop-export") from error
+    if about["role"] != role:
+        raise ValueError(f"{path} describes {about['role']}; run fashioncrop-export --only {role} --force")
+    return Engine(role, folder, about)

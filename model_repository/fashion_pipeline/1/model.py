@@ -8,7 +8,6 @@ in flight is bounded here, and the latency histogram is kept here.
 from __future__ import annotations
 
 import json
-import time
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,12 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from metrics import RequestMetrics
 from photo import Limits
 from pipeline import FashionPipeline, Settings
-from problems import Code, ProblemError
+from problems import Code, ProblemError, shortened
+from stopwatch import Stopwatch
 
-_BUCKETS_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 _NOT_SERVING = (
     "is not healthy",
     "is not ready",
@@ -50,28 +50,17 @@ class TritonPythonModel:
             limits=Limits(max_bytes=int(parameters["max_image_bytes"]), max_pixels=int(parameters["max_image_pixels"])),
             kept_vocabularies=int(parameters["kept_vocabularies"]),
             max_vocabulary_phrases=int(parameters["max_vocabulary_phrases"]),
+            max_vocabulary_passes=int(parameters["max_vocabulary_passes"]),
             workers=workers,
             embedding_width=widths["embeddings"],
         )
         try:
             self._pipeline = FashionPipeline(Path(args["model_repository"]).parent, settings, call_model)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # tokenizers raises plain Exception
             raise pb_utils.TritonModelException(f"{error}") from error
         self._free = BoundedSemaphore(self._max_in_flight)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
-        durations = pb_utils.MetricFamily(
-            name="fashioncrop_request_duration_seconds",
-            description="Time from taking a photo to its answer",
-            kind=pb_utils.MetricFamily.HISTOGRAM,
-        )
-        in_flight = pb_utils.MetricFamily(
-            name="fashioncrop_requests_in_flight",
-            description="Requests taken and not yet answered",
-            kind=pb_utils.MetricFamily.GAUGE,
-        )
-        self._families = (durations, in_flight)  # a metric dies with its family
-        self._durations = durations.Metric(labels={}, buckets=_BUCKETS_S)
-        self._in_flight = in_flight.Metric(labels={})
+        self._metrics = RequestMetrics()
 
     def execute(self, requests: list[Any]) -> None:
         """Take each request, or turn it away; answers follow from the pool."""
@@ -86,35 +75,42 @@ class TritonPythonModel:
                     ),
                 )
                 continue
+            watch = Stopwatch()
+            self._metrics.taken()
             try:
                 # The request's memory is the server's again once this returns.
                 tensors = {tensor.name(): _copied(tensor) for tensor in request.inputs()}
-                self._in_flight.increment(1)
-                self._pool.submit(self._work, sender, tensors, frozenset(request.requested_output_names()))
+                self._pool.submit(self._work, sender, tensors, frozenset(request.requested_output_names()), watch)
             except Exception as error:  # noqa: BLE001 - a raise from here would fail every request of the batch
-                self._free.release()
-                _send(sender, _error(Code.INTERNAL, f"The request could not be taken: {error}."))
+                self._answer(sender, _error(Code.INTERNAL, f"The request could not be taken: {error}."), watch)
 
     def finalize(self) -> None:
         """Answer what is in flight, then stop."""
         self._pool.shutdown(wait=True)
         self._pipeline.close()
 
-    def _work(self, sender: Any, tensors: dict[str, NDArray[Any]], wanted: frozenset[str]) -> None:  # noqa: ANN401
-        start_s = time.perf_counter()
+    def _work(
+        self,
+        sender: Any,  # noqa: ANN401 - pb_utils types are not published
+        tensors: dict[str, NDArray[Any]],
+        wanted: frozenset[str],
+        watch: Stopwatch,
+    ) -> None:
         try:
-            answer = self._pipeline.answer(tensors, wanted, sender.is_cancelled)
+            answer = self._pipeline.answer(tensors, wanted, sender.is_cancelled, watch)
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in answer.items()])
         except ProblemError as problem:
             response = _error(problem.code, problem.sentence)
         except Exception as error:  # noqa: BLE001 - exactly one answer, whatever happens
             pb_utils.Logger.log_error(traceback.format_exc())
             response = _error(Code.INTERNAL, f"The pipeline failed: {type(error).__name__}: {error}. Please report it.")
-        finally:
-            self._free.release()
-            self._in_flight.increment(-1)
-            self._durations.observe(time.perf_counter() - start_s)
+        self._answer(sender, response, watch)
+
+    def _answer(self, sender: Any, response: Any, watch: Stopwatch) -> None:  # noqa: ANN401 - pb_utils types
+        """The one answer of a request; its place is free before the caller can come back with the next."""
+        self._free.release()
         _send(sender, response)
+        self._metrics.answered(watch.started_s)
 
 
 def call_model(model: str, inputs: Mapping[str, NDArray[Any]], outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -145,7 +141,8 @@ def _copied(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - pb_utils.Tensor has 
 
 
 def _error(code: Code, sentence: str) -> Any:  # noqa: ANN401 - pb_utils.InferenceResponse
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, getattr(pb_utils.TritonError, code)))
+    error = pb_utils.TritonError(shortened(sentence), getattr(pb_utils.TritonError, code))
+    return pb_utils.InferenceResponse(error=error)
 
 
 def _send(sender: Any, response: Any) -> None:  # noqa: ANN401 - pb_utils types

@@ -116,7 +116,7 @@ def _share(tensors: Tensors, name: str, default: float) -> float:
 
 def _max_garments(tensors: Tensors) -> int:
     if "max_garments" not in tensors:
-        return DEFAULT_MAX_GARMENTS
+        return MOST_GARMENTS if "boxes_xyxy" in tensors else DEFAULT_MAX_GARMENTS
     value = int(_only(tensors, "max_garments"))
     if not 1 <= value <= MOST_GARMENTS:
         raise refuse(f"`max_garments` must be from 1 to {MOST_GARMENTS}; got {value}.")

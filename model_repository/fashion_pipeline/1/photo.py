@@ -23,6 +23,10 @@ FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "
 """Formats that are tried. Left out on purpose: formats that run a program (EPS) or read further files."""
 
 
+MOST_SIDE_PX = 65_500
+"""What a JPEG can hold, and so what a crop can."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a photo may measure.
@@ -100,6 +104,11 @@ def _from_data_url(data: bytes) -> bytes:
 
 def _check_pixels(image: Image.Image, limits: Limits) -> None:
     width, height = image.size
+    if max(width, height) > MOST_SIDE_PX:
+        raise refuse(
+            f"The photo measures {width} x {height} pixels; a side may have at most {MOST_SIDE_PX}, as in a JPEG. "
+            "Scale it down, or cut it into pieces."
+        )
     if width * height > limits.max_pixels:
         raise refuse(
             f"The photo measures {width} x {height} pixels; this server takes at most {limits.max_pixels} in all. "
@@ -121,5 +130,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits to 8: Pillow's own conversion would clip at 255 and make almost everything white."""
-    values = np.asarray(image).astype(np.int64)
-    return Image.fromarray((np.clip(values, 0, 65535) // 257).astype(np.uint8))
+    values = np.asarray(image)
+    if values.dtype != np.uint16:
+        values = np.clip(values, 0, 65535).astype(np.uint16)
+    return Image.fromarray((values // 257).astype(np.uint8))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ import resizing
 from categories import DEFAULT_VOCABULARY, category_of
 from colours import garment_colours
 from detections import Detections, from_queries, joined, selected
-from identity import ENGINES, EngineCatalogue
+from identity import ENGINES, read_engine
 from options import Options, Tensors, read_given_boxes, read_options, read_texts
 from photo import Limits, Photo, decode_photo
 from problems import Code, ProblemError, refuse
@@ -52,6 +53,7 @@ class Settings:
         limits: what a photo may measure.
         kept_vocabularies: how many vocabularies' text features are kept.
         max_vocabulary_phrases: phrases that a vocabulary may have.
+        max_vocabulary_passes: detector runs that a vocabulary may need for one photo.
         workers: requests worked on at a time.
         embedding_width: length of an embedding, for the answer without garments.
     """
@@ -59,6 +61,7 @@ class Settings:
     limits: Limits
     kept_vocabularies: int
     max_vocabulary_phrases: int
+    max_vocabulary_passes: int
     workers: int
     embedding_width: int
 
@@ -74,13 +77,14 @@ class FashionPipeline:
             settings: see `Settings`.
             call: asks another model.
         """
-        self._engines = EngineCatalogue(repository)
-        for role in ENGINES:
-            self._engines[role]
+        self._engines = {role: read_engine(repository, role) for role in ENGINES}
         self._settings = settings
         self._call = call
         self._features = KeptFeatures(settings.kept_vocabularies)
-        self._tokenizers: dict[str, Tokenizer] = {}
+        encoder = self._engines["vocabulary_encoder"]
+        self._tokenizer = Tokenizer.from_file(str(encoder.folder / encoder.preprocessing["tokenizer"]))
+        # A decoder takes up to 21 bytes a pixel for a moment, a decoded photo 4.
+        self._decoding = BoundedSemaphore(max(settings.workers // 2, 1))
         self._beside = ThreadPoolExecutor(settings.workers, thread_name_prefix="depth")
 
     def close(self) -> None:
@@ -88,7 +92,7 @@ class FashionPipeline:
         self._beside.shutdown(wait=True)
 
     def answer(
-        self, tensors: Tensors, wanted: frozenset[str], is_cancelled: Callable[[], bool]
+        self, tensors: Tensors, wanted: frozenset[str], is_cancelled: Callable[[], bool], watch: Stopwatch
     ) -> dict[str, NDArray[Any]]:
         """The wanted outputs for one request, named and shaped as in config.pbtxt.
 
@@ -96,19 +100,21 @@ class FashionPipeline:
             tensors: the request's inputs.
             wanted: names of outputs; what none of them needs is not computed.
             is_cancelled: asked between stages.
+            watch: started when the request arrived.
 
         Raises:
             ProblemError: the request is wrong, a model failed, or it was cancelled.
         """
-        watch = Stopwatch()
+        watch.waited()
 
         def go_on() -> None:
             if is_cancelled():
                 raise ProblemError(Code.CANCELLED, "The request was cancelled.")
 
+        go_on()
         options = read_options(tensors)
         phrases = read_texts(tensors, "vocabulary")
-        with watch.stage("decode"):
+        with watch.stage("decode"), self._decoding:
             photo = self._decode(tensors)
         given = read_given_boxes(tensors, photo.size_wh)
         go_on()
@@ -120,7 +126,7 @@ class FashionPipeline:
                 vocabulary = list(DEFAULT_VOCABULARY) if phrases is None else phrases
                 found = self._detect(photo, vocabulary, options, watch, go_on)
             else:
-                found, vocabulary = given[0][: options.max_garments], given[1]
+                found, vocabulary = given[0][given[0].best(options.max_garments)], given[1]
             go_on()
             result = self._crops(photo, found, options, wanted, watch)
             go_on()
@@ -173,20 +179,23 @@ class FashionPipeline:
     def _encode_text(self, vocabulary: list[str]) -> Encoded:
         phrases = normalised(vocabulary, max_phrases=self._settings.max_vocabulary_phrases)
         engine = self._engines["vocabulary_encoder"]
-        digest = engine.about["digest"]
         outputs = ("text_features", "text_mask", "text_self_attention_mask", "position_ids")
 
         def encode() -> Encoded:
-            if digest not in self._tokenizers:
-                path = engine.folder / engine.preprocessing["tokenizer"]
-                self._tokenizers[digest] = Tokenizer.from_file(str(path))
-            packed = captions(phrases, self._tokenizers[digest], max_tokens=engine.preprocessing["max_tokens"])
+            packed = captions(phrases, self._tokenizer, max_tokens=engine.preprocessing["max_tokens"])
+            if len(packed) > self._settings.max_vocabulary_passes:
+                raise refuse(
+                    f"The vocabulary needs {len(packed)} runs of the detector, one for every "
+                    f"{engine.preprocessing['max_tokens']} tokens; this server takes at most "
+                    f"{self._settings.max_vocabulary_passes}. Send fewer or shorter phrases, or raise the pipeline's "
+                    "parameter max_vocabulary_passes."
+                )
             return tuple(
                 EncodedCaption(one, self._call("vocabulary_encoder", {"input_ids": one.input_ids[None]}, outputs))
                 for one in packed
             )
 
-        return self._features.get((digest, phrases), encode)
+        return self._features.get(phrases, encode)
 
     def _estimate_depth(self, photo: Photo, watch: Stopwatch) -> NDArray[np.float32]:
         with watch.stage("depth"):

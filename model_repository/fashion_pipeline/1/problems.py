@@ -14,8 +14,9 @@ class Code(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-MOST_WORDS = 1000
-"""Letters of a sentence that are sent: gRPC carries it in a header, and headers above 8 KiB break the connection."""
+MOST_BYTES = 900
+"""Of a sentence that is sent: gRPC carries it in a header, three bytes for each that is not ASCII, and headers above
+8 KiB break the connection."""
 
 
 class ProblemError(Exception):
@@ -29,7 +30,13 @@ class ProblemError(Exception):
     def __init__(self, code: Code, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
-        self.sentence = sentence if len(sentence) <= MOST_WORDS else sentence[:MOST_WORDS] + " ..."
+        self.sentence = sentence
+
+
+def shortened(sentence: str) -> str:
+    """A sentence that fits into a gRPC header."""
+    data = sentence.encode("utf-8", "replace")
+    return sentence if len(data) <= MOST_BYTES else data[:MOST_BYTES].decode("utf-8", "ignore") + " ..."
 
 
 def quoted(text: str) -> str:

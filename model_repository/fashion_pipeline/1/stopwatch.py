@@ -11,8 +11,12 @@ class Stopwatch:
     """Milliseconds by stage; stages may overlap and may be entered from several threads, each its own stage."""
 
     def __init__(self) -> None:
-        self._start_s = time.perf_counter()
+        self.started_s = time.perf_counter()
         self._stages_ms: dict[str, float] = {}
+
+    def waited(self) -> None:
+        """What has passed so far was stage `queue`: waiting for a free worker."""
+        self._stages_ms["queue"] = (time.perf_counter() - self.started_s) * 1000
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -25,5 +29,5 @@ class Stopwatch:
 
     def timings_ms(self) -> dict[str, float]:
         """Each finished stage, and `total` since the stopwatch was made."""
-        total_ms = (time.perf_counter() - self._start_s) * 1000
+        total_ms = (time.perf_counter() - self.started_s) * 1000
         return {name: round(value, 3) for name, value in {**self._stages_ms, "total": total_ms}.items()}

@@ -22,6 +22,9 @@ from session_settings import providers, run_options, session_options
 ort.set_default_logger_severity(3)  # errors only: warnings about constant folding would fill the server's log
 
 
+_MOST_LETTERS = 900  # gRPC carries the message in a header of at most 8 KiB
+
+
 class TritonPythonModel:
     """The name that Triton's Python backend looks for."""
 
@@ -95,4 +98,5 @@ def _error(error: Exception) -> Any:  # noqa: ANN401 - pb_utils.InferenceRespons
     """A tensor that the graph does not take is the caller's fault; all else is the server's."""
     is_input = type(error).__name__ == "InvalidArgument"
     code = pb_utils.TritonError.INVALID_ARG if is_input else pb_utils.TritonError.INTERNAL
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"ONNX Runtime: {error}", code))
+    words = str(error)[:_MOST_LETTERS]
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"ONNX Runtime: {words}", code))
