@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -75,3 +76,16 @@ def test_a_model_that_is_busy_without_ending_anything_is_hung(
     assert not watched._is_dead("garment_detector")
     control.health = Health.BUSY
     assert not watched._is_dead("garment_detector"), "the clock begins anew"
+
+
+def test_a_state_that_cannot_be_written_ends_nothing(
+    watched: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    watched._tell(repairs=3)
+    assert watched._state.repairs == 3
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.glob("state.json"))

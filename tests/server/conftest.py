@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fashioncrop import Client
-from fashioncrop._embedded.server import EmbeddedServer
+from fashioncrop import Client, EmbeddedServer
 from fashioncrop.model_repository import prepare_repository
 
 
@@ -33,6 +32,9 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """For tests that only ask."""
     with EmbeddedServer(repository=repository, state_folder=tmp_path_factory.mktemp("state")) as running:
         yield running
+        state = running.state
+        assert state is not None
+        assert state.repairs == 0, "the client's patience must not hide a crash"
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
+import urllib.error
+import urllib.request
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +133,33 @@ def test_a_vocabulary_that_is_not_utf8_is_refused(server: EmbeddedServer, photog
 def test_unsafe_urls_never_reach_the_server(client: Client, url: str) -> None:
     with pytest.raises(FetchError):
         client.analyze(url)
+
+
+def test_many_bad_requests_at_a_time_do_not_bring_the_server_down(server: EmbeddedServer) -> None:
+    """Without the client's repeats, which would hide it."""
+    with grpc.InferenceServerClient(server.grpc_url) as connection:
+        photo = grpc.InferInput("image", [1], "BYTES")
+        photo.set_data_from_numpy(np.asarray([b"hello"], np.object_))
+
+        def ask(_: int) -> str:
+            with pytest.raises(grpc.InferenceServerException) as caught:
+                connection.infer(PIPELINE, [photo])
+            return str(caught.value.status())
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(2000))) == {"StatusCode.INVALID_ARGUMENT"}
+
+
+def test_a_web_page_cannot_load_a_model(server: EmbeddedServer) -> None:
+    """What a browser sends from any page without asking first. Loading a model runs its code."""
+    for address in ("repository/models/evil/load", "repository/index", "systemsharedmemory/region/x/register"):
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{server.http_url}/v2/{address}", b"{}", {"Content-Type": "text/plain", "Origin": "https://evil.example"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)  # noqa: S310 - loopback
+        caught.value.close()
+        assert caught.value.code == 403
 
 
 def test_a_bad_request_costs_no_neighbour_its_answer(client: Client, photographs: dict[str, bytes]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tritonclient import grpc
 
 from fashioncrop import Analysis, Client
+from fashioncrop._embedded.control import Control, Health
 from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop.errors import DeadlineError, OverloadedError
 from fashioncrop.model_repository import PIPELINE
@@ -101,6 +102,21 @@ def test_a_full_server_turns_away_and_a_patient_client_is_served(
     turned_away = [outcome for outcome in outcomes if outcome != "answered"]
     assert 0 < len(turned_away) < len(outcomes)
     assert all(o.startswith("StatusCode.UNAVAILABLE") and "2 photos in flight" in o for o in turned_away)
+
+
+def test_a_full_server_is_not_taken_for_dead(small_server: EmbeddedServer, photographs: dict[str, bytes]) -> None:
+    state = small_server.state
+    assert state is not None
+    metadata = grpc.InferenceServerClient(state.grpc_url).get_server_metadata()
+    control = Control(state.grpc_url, metadata.name)
+    assert control.is_live()
+    assert not Control(state.grpc_url, "another").is_live()
+    with Client(small_server.grpc_url, timeout_s=60) as client, ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(client.analyze, photographs["coffee"], max_garments=1) for _ in range(40)]
+        seen = [control.probe(PIPELINE, timeout_s=5)[0] for _ in range(10)]
+        assert all(one.result() for one in waiting)
+    assert Health.DEAD not in seen
+    control.close()
 
 
 def test_a_cancelled_request_stops_its_work(small_server: EmbeddedServer, photographs: dict[str, bytes]) -> None:

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import onnx
@@ -52,13 +53,16 @@ def test_a_start_shows_its_progress_and_leaves_every_model_ready(repository: Pat
         with pytest.raises(EmbeddedServerError, match=re.escape(state.grpc_url)):
             embedded.start(repository=repository, state_folder=folder)
         assert folder.running() == state, "the refused start has not touched it"
+        prefix = next(word for word in psutil.Process(state.server_pid).cmdline() if "shm-region-prefix-name" in word)
+        regions = list(Path("/dev/shm").glob(f"{prefix.rpartition('=')[2]}*"))  # noqa: S108 - Triton's place
         family = [psutil.Process(state.server_pid), *psutil.Process(state.server_pid).children()]
     finally:
         assert embedded.stop(folder)
     assert folder.running() is None
     assert folder.read() is not None
     assert not any(process.is_running() for process in family)
-    assert not list(Path("/dev/shm").glob(f"fashioncrop-{state.supervisor_pid}-*"))  # noqa: S108 - Triton's place
+    assert regions, "this is where they were"
+    assert not any(path.exists() for path in regions)
     assert not embedded.stop(folder), "stopping twice is no error"
 
 
@@ -237,3 +241,66 @@ def test_a_server_of_another_version_is_told_by_the_tensor_that_differs(
         with pytest.raises(ContractError):
             client.check()
         client.analyze(photographs["coffee"], embeddings=False)  # which needs nothing that differs
+
+
+def test_a_stop_is_honoured_while_a_model_loads(own_repository: Path, tmp_path: Path) -> None:
+    model = own_repository / "fashion_pipeline" / "1" / "model.py"
+    code = model.read_text()
+    assert "        config = json.loads(" in code
+    model.write_text(
+        code.replace(
+            "        config = json.loads(", "        __import__('time').sleep(90)\n        config = json.loads("
+        )
+    )
+    folder = StateFolder(tmp_path / "state")
+    begun_s = time.monotonic()
+    with pytest.raises(EmbeddedServerError, match="not ready within 8 s"):
+        embedded.start(repository=own_repository, state_folder=folder, timeout_s=8)
+    assert time.monotonic() - begun_s < 30
+    assert folder.running() is None
+    state = folder.read()
+    assert state is not None
+    assert state.phase is Phase.STOPPED
+
+
+def test_paths_with_spaces_and_a_proxy_are_no_obstacle(
+    own_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photographs: dict[str, bytes]
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    spaced = own_repository.rename(tmp_path / "my models; $HOME")
+    monkeypatch.chdir(tmp_path)
+    with (
+        EmbeddedServer(repository=spaced, state_folder=Path("my state")) as server,
+        Client(server.grpc_url, timeout_s=30) as client,
+    ):
+        assert client.analyze(photographs["coffee"], max_garments=1).photo.width == 600
+        assert server.state_folder.folder == tmp_path / "my state"
+
+
+def test_two_starts_at_the_same_ports_leave_one_server(repository: Path, tmp_path: Path) -> None:
+    with ExitStack() as stack:  # three free ports
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = (sockets[0].getsockname()[1], sockets[1].getsockname()[1], sockets[2].getsockname()[1])
+    folders = [StateFolder(tmp_path / name) for name in ("one", "other")]
+
+    def begin(folder: StateFolder) -> str:
+        try:
+            embedded.start(repository=repository, ports=ports, state_folder=folder)
+        except EmbeddedServerError as error:
+            return str(error)
+        return "started"
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(begin, folders))
+        assert outcomes.count("started") == 1
+        assert any("taken" in outcome for outcome in outcomes)
+        state = folders[outcomes.index("started")].running()
+        assert state is not None
+        assert state.repairs == 0
+    finally:
+        for folder in folders:
+            embedded.stop(folder)

@@ -140,6 +140,11 @@ def test_a_huge_photo_is_refused_from_its_header(encoded: Encoded) -> None:
             decode_photo(data, LIMITS)
 
 
+def test_a_photo_that_no_jpeg_could_hold_is_refused(encoded: Encoded) -> None:
+    with pytest.raises(ProblemError, match="70000 x 3 pixels; a side may have at most 65500"):
+        decode_photo(encoded(Image.new("RGB", (70_000, 3)), "PNG"), LIMITS)
+
+
 @given(cut=st.floats(0.02, 0.98))
 def test_a_truncated_jpeg_is_refused(cut: float, encoded: Encoded, noise: Noise) -> None:
     whole = encoded(noise(64, 64), "JPEG", quality=90)
