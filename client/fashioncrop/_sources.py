@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import io
 import os
 import re
 import stat
 import sys
+import threading
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,9 @@ class Photo:
     name: str
 
 
+_PIECE_BYTES = 2**20
+
+
 async def read_photo(source: Source, *, limits: FetchLimits) -> Photo:
     """Bring a photo into memory.
 
@@ -67,7 +73,7 @@ async def read_photo(source: Source, *, limits: FetchLimits) -> Photo:
         return _sized(bytes(source), "bytes", limits)
     if isinstance(source, str):
         if source == "-":
-            return _sized(await asyncio.to_thread(_read_stdin, limits), "stdin", limits)
+            return _sized(await _in_daemon_thread(_read_stdin, limits), "stdin", limits)
         if source[:5].lower() == "data:":
             return _sized(_from_data_url(source), "data", limits)
         if _URL.match(source):
@@ -76,6 +82,32 @@ async def read_photo(source: Source, *, limits: FetchLimits) -> Photo:
         return _sized(await asyncio.to_thread(_read_file, Path(source), limits), _safe_name(Path(source).stem), limits)
     hint = " Pass numpy.asarray(image.convert('RGB'))." if isinstance(source, Image.Image) else ""
     raise PhotoError(f"A photo is a path, a URL, bytes, or an array of pixels; got {type(source).__name__}.{hint}")
+
+
+async def _in_daemon_thread(read: Callable[[FetchLimits], bytes], limits: FetchLimits) -> bytes:
+    """As `asyncio.to_thread`, but nobody waits for the thread at the end: Ctrl-C ends a read that nobody answers."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(data: bytes | None, error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif data is not None:
+            future.set_result(data)
+
+    def run() -> None:
+        data, problem = None, None
+        try:
+            data = read(limits)
+        except Exception as error:  # noqa: BLE001 - handed on to who waits
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(settle, data, problem)
+
+    threading.Thread(target=run, name="stdin", daemon=True).start()
+    return await future
 
 
 def _sized(data: bytes, name: str, limits: FetchLimits) -> Photo:
@@ -129,7 +161,12 @@ def _read_stdin(limits: FetchLimits) -> bytes:
     if sys.stdin.isatty():
         raise PhotoError("Standard input is the keyboard. Pipe a photo in, or pass a path or a URL.")
     try:
-        return bytes(stream.read(limits.max_bytes + 1))
+        # The raw stream, piece by piece: a buffered one keeps a lock while it waits, and Python aborts at its end where
+        # a thread holds that lock.
+        raw, data = getattr(stream, "raw", stream), bytearray()
+        while len(data) <= limits.max_bytes and (piece := raw.read(_PIECE_BYTES)):
+            data += piece
+        return bytes(data)
     except OSError as error:
         raise PhotoError(f"Standard input cannot be read: {_reason(error)}. Pass a path or a URL.") from error
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import os
+import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -266,3 +268,21 @@ def test_names_keep_their_letters() -> None:
     assert _sources._safe_name("Kleid f\u00fcr Mu\u0308tter \u5199\u771f") == "Kleid_f\u00fcr_M\u00fctter_\u5199\u771f"
     assert _sources._safe_name("..") == "photo"
     assert _sources._safe_name("\udcff") == "photo"
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_stdin(tmp_path: Path) -> None:
+    code = "from fashioncrop.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "analyze", "-", "--url", "127.0.0.1:9"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    try:
+        time.sleep(2.5)  # it is reading by now
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+    finally:
+        process.kill()
+        process.communicate()
