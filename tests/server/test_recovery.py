@@ -17,6 +17,7 @@ from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop._embedded.state import Phase, ServerState
 from fashioncrop._embedded.supervisor import MODELS, _served_by
 from fashioncrop.errors import FashionCropError, ServerFaultError
+from fashioncrop.model_repository import Role, engine_folder
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
 
@@ -90,6 +91,21 @@ def test_an_idle_service_is_repaired_too(
     assert state_of(server).server_pid is not None
     with Client(server.grpc_url, timeout_s=20) as client:
         assert client.analyze(photographs["coffee"], vocabulary=["hat"]).vocabulary == ("hat",)
+
+
+def test_a_model_that_cannot_be_loaded_again_is_tried_until_it_can(
+    own_repository: Path, start: Callable[[Path], EmbeddedServer], photographs: dict[str, bytes]
+) -> None:
+    server = start(own_repository)
+    engine = engine_folder(own_repository, Role.IMAGE_EMBEDDER) / "model.onnx"
+    aside = engine.rename(own_repository.parent / "aside.onnx")
+    kill(server, Role.IMAGE_EMBEDDER)
+    wait_until(lambda: state_of(server).repairs >= 3 and "image_embedder" in (state_of(server).problem or ""))
+    assert state_of(server).phase is Phase.REPAIRING
+    aside.rename(engine)
+    wait_until(lambda: state_of(server).phase is Phase.READY)
+    with Client(server.grpc_url, timeout_s=20) as client:
+        assert client.analyze(photographs["coffee"], max_garments=1).garments
 
 
 def wait_until(is_so: Callable[[], bool], within_s: float = 60) -> None:

@@ -222,6 +222,7 @@ class Supervisor:
     def _watch(self, start: Callable[[], None]) -> None:
         """Until asked to stop: repair what breaks."""
         failures = 0
+        broken: str | None = None  # why the last restart failed
         started_s = probed_s = time.monotonic()
         while True:
             time.sleep(_POLL_S)
@@ -231,7 +232,9 @@ class Supervisor:
             if failures and now_s - started_s > _STABLE_AFTER_S:
                 failures = 0
             try:
-                if now_s - probed_s > _PROBE_EVERY_S:
+                if broken is not None:
+                    reason = broken
+                elif now_s - probed_s > _PROBE_EVERY_S:
                     reason = self._repair(self._found_dead())
                     probed_s = time.monotonic()
                 else:
@@ -248,8 +251,10 @@ class Supervisor:
             try:
                 start()
             except (EmbeddedServerError, psutil.Error, TritonError, OSError) as error:
-                self._tell(problem=str(error))
+                broken = str(error)
+                self._tell(problem=broken)
             else:
+                broken = None
                 self._tell(phase=Phase.READY, problem=None)
 
     def _gone(self) -> set[str]:
