@@ -19,6 +19,8 @@ from fashioncrop_export.checkpoints import Family
 from fashioncrop_export.exporting import Exported, Request, Stage, export
 from fashioncrop_export.sources import default_cache
 
+_INSTALL = "pip install 'fashioncrop[export]'"
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -143,4 +145,7 @@ def main() -> None:
         app()
     except FashionCropError as error:
         sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"The exporter needs {error.name}, which is missing. Run: {_INSTALL}\n")
         sys.exit(1)

@@ -124,9 +124,11 @@ sys.meta_path.insert(0, Refuse())
 
 
 def run_without_extras(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRAS + code], capture_output=True, text=True, timeout=120, check=False
-    )
+    return run_python(WITHOUT_EXTRAS + code)
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_client_works_without_the_extras() -> None:
@@ -141,6 +143,18 @@ def test_the_command_works_without_the_extras() -> None:
     done = run_without_extras("import sys; sys.argv = ['fashioncrop', 'schema']; import fashioncrop.cli as c; c.main()")
     assert done.stderr == ""
     assert '"Analysis"' in done.stdout
+
+
+def test_the_exporter_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    done = run_python(
+        "import sys; sys.modules['torch'] = None; "
+        f"sys.argv = ['fashioncrop-export', '--models', 'tiny', '--repository', {str(tmp_path)!r}, '--cache', "
+        f"{str(tmp_path / 'cache')!r}]; import fashioncrop_export.cli as c; c.main()"
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].endswith("Run: pip install 'fashioncrop[export]'")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_extras_are_blocked_in_these_tests() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fashioncrop._embedded.installation import find_installation
 from fashioncrop._embedded.state import SUPERVISOR_MODULE, Phase, ServerState, StateFolder, default_state_folder
 from fashioncrop.errors import EmbeddedServerError
 from fashioncrop.model_repository import Role, default_repository, engine_folder, prepare_repository
@@ -49,6 +50,7 @@ def start(
     Raises:
         EmbeddedServerError: one runs already, engines are missing, or the server or a model does not start.
     """
+    find_installation()  # what is missing is told before any work
     folder = state_folder or default_state_folder()
     chosen = (repository or default_repository()).resolve()
     running = folder.running()
@@ -183,13 +185,9 @@ def _check_engines(repository: Path) -> None:
 
 
 def _orders(repository: Path, ports: tuple[int, int, int] | None, config_name: str) -> str:
-    # Imported here because the supervisor's imports belong to the extra `server`.
-    try:
-        from fashioncrop._embedded.supervisor import Orders  # noqa: PLC0415
-    except ImportError as error:
-        raise EmbeddedServerError(
-            f"The embedded server needs {error.name}, which is missing. Run: pip install 'fashioncrop[server]'"
-        ) from error
+    # The supervisor's imports belong to the extra `server`.
+    from fashioncrop._embedded.supervisor import Orders  # noqa: PLC0415
+
     return Orders(repository=repository, ports=ports, config_name=config_name).model_dump_json()
 
 

@@ -52,6 +52,8 @@ _BACK_OFF_S = (0, 1, 2, 5, 10, 30)
 _STABLE_AFTER_S = 60
 _PARALLEL_LOADS = 2
 _PORT_ATTEMPTS = 3
+_REPAIRABLE = (EmbeddedServerError, psutil.Error, TritonError, OSError)
+"""What starting and watching may raise; a supervisor that ended because of it would help nobody."""
 
 
 class Orders(BaseModel):
@@ -231,16 +233,10 @@ class Supervisor:
             now_s = time.monotonic()
             if failures and now_s - started_s > _STABLE_AFTER_S:
                 failures = 0
-            try:
-                if broken is not None:
-                    reason = broken
-                elif now_s - probed_s > _PROBE_EVERY_S:
-                    reason = self._repair(self._found_dead())
-                    probed_s = time.monotonic()
-                else:
-                    reason = self._repair(self._gone())
-            except (EmbeddedServerError, psutil.Error, TritonError, OSError) as error:
-                reason = f"The server cannot be watched: {error}"
+            is_round_due = now_s - probed_s > _PROBE_EVERY_S
+            reason = broken or self._look(ask_all=is_round_due)
+            if is_round_due:
+                probed_s = time.monotonic()
             if reason is None:
                 continue
             self._tell(phase=Phase.REPAIRING, problem=reason, repairs=self._state.repairs + 1)
@@ -250,12 +246,19 @@ class Supervisor:
             started_s = time.monotonic()
             try:
                 start()
-            except (EmbeddedServerError, psutil.Error, TritonError, OSError) as error:
+            except _REPAIRABLE as error:
                 broken = str(error)
                 self._tell(problem=broken)
             else:
                 broken = None
                 self._tell(phase=Phase.READY, problem=None)
+
+    def _look(self, *, ask_all: bool) -> str | None:
+        """Repair what can be repaired while the server runs. None, or why only a restart can help."""
+        try:
+            return self._repair(self._found_dead() if ask_all else self._gone())
+        except _REPAIRABLE as error:
+            return f"The server cannot be watched: {error}"
 
     def _gone(self) -> set[str]:
         """Models whose process is gone."""
