@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -270,6 +272,11 @@ def test_names_keep_their_letters() -> None:
     assert _sources._safe_name("\udcff") == "photo"
 
 
+def unread(pipe: IO[bytes]) -> int:
+    """Bytes that were written and nobody has read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_ctrl_c_ends_a_command_that_waits_for_stdin(tmp_path: Path) -> None:
     code = "from fashioncrop.cli import main; main()"
     process = subprocess.Popen(
@@ -279,10 +286,15 @@ def test_ctrl_c_ends_a_command_that_waits_for_stdin(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     try:
-        time.sleep(2.5)  # it is reading by now
-        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        while unread(process.stdin):  # until the command reads
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 130
+        assert process.wait(60) == 130
     finally:
         process.kill()
         process.communicate()
