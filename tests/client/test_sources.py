@@ -278,7 +278,11 @@ def unread(pipe: IO[bytes]) -> int:
 
 
 def test_ctrl_c_ends_a_command_that_waits_for_stdin(tmp_path: Path) -> None:
-    code = "from fashioncrop.cli import main; main()"
+    # Whoever runs the tests in the background has Ctrl-C ignored, and children inherit that.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from fashioncrop.cli import main; main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, "analyze", "-", "--url", "127.0.0.1:9"],
         stdin=subprocess.PIPE,
