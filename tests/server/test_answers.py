@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 import urllib.request
 from typing import Any
 
@@ -197,12 +198,14 @@ def test_the_server_measures_itself(server: EmbeddedServer, client: Client, phot
     client.analyze(photographs["coffee"], **THREE)
     state = server.state
     assert state is not None
-    with urllib.request.urlopen(state.metrics_url) as response:  # noqa: S310 - loopback
-        lines = response.read().decode().splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("fashioncrop_"))
-    count = next(
-        value for name, value in values.items() if name.startswith("fashioncrop_request_duration_seconds_count")
-    )
-    in_flight = next(value for name, value in values.items() if name.startswith("fashioncrop_requests_in_flight"))
-    assert float(count) > 0
-    assert float(in_flight) == 0
+
+    def measured(name: str) -> float:
+        with urllib.request.urlopen(state.metrics_url) as response:  # noqa: S310 - loopback
+            lines = response.read().decode().splitlines()
+        return float(next(line.rsplit(" ", 1)[1] for line in lines if line.startswith(name)))
+
+    deadline_s = time.monotonic() + 20  # an answer is counted after it was sent
+    while measured("fashioncrop_requests_in_flight") > 0:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+    assert measured("fashioncrop_request_duration_seconds_count") > 0
