@@ -64,13 +64,6 @@ class Control:
             return str(error.message())
         return None
 
-    def is_ready(self, model: str) -> bool:
-        """Does the server say that the model is loaded? It says so of a dead one too."""
-        try:
-            return bool(self._client.is_model_ready(model, client_timeout=2))
-        except InferenceServerException:
-            return False
-
     def answered(self) -> int | None:
         """How many requests all models have ended, well or not; None where nobody can say.
 
