@@ -63,15 +63,20 @@ class GroundingDinoDetector(nn.Module):
             Logits float32 [batch, queries, tokens], and boxes float32 [batch, queries, 4]: centre x, centre y, width,
             height as shares of the photo.
         """
-        image, positions, centres, proposals, levels = self._image_tokens(pixels)
-        image, text = self._encode(
+        image, positions, centres, proposals, levels = self.image_tokens(pixels)
+        image, text = self.encode(
             image, positions, centres, levels, (text_features, text_mask, text_self_attention_mask, position_ids)
         )
         boxes = self._first_boxes(image, text, text_mask, proposals)
         return self._decode(boxes, image, text, text_mask, levels)
 
-    def _image_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Levels]:
-        """Features of all levels, their position embeddings, centres, box proposals and the levels' sizes."""
+    def image_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Levels]:
+        """What the encoder starts from.
+
+        Returns:
+            Features of all levels [batch, image tokens, channels], their position embeddings [1, image tokens,
+            channels], centres [1, image tokens, 2], box proposals [image tokens, 4], and the levels' sizes.
+        """
         model = self.detector.model
         config = model.config
         backbone_maps = swin_feature_maps(model.backbone.conv_encoder.model, pixels)
@@ -104,9 +109,10 @@ class GroundingDinoDetector(nn.Module):
         both = [y[:, None].expand(height, width, half), x[None].expand(height, width, half)]
         return torch.cat(both, dim=-1).reshape(height * width, config.d_model)
 
-    def _encode(
+    def encode(
         self, image: Tensor, positions: Tensor, centres: Tensor, levels: Levels, text_side: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
+        """Image and text through the encoder's layers, which tell each what the other holds."""
         text, text_mask, text_self_attention_mask, position_ids = text_side
         channels = self.detector.config.d_model
         text_positions = encode_sinusoidal_position_embedding(
@@ -121,18 +127,22 @@ class GroundingDinoDetector(nn.Module):
             image = deformable_layer(layer.deformable_layer, image, positions, centres, levels)
         return image, text
 
-    def _first_boxes(self, image: Tensor, text: Tensor, text_mask: Tensor, proposals: Tensor) -> Tensor:
-        """The two-stage choice: the image tokens that resemble the text most, as boxes [batch, queries, 4]."""
+    def propose(self, image: Tensor, text: Tensor, text_mask: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor]:
+        """What every image token would answer: logits [batch, image tokens, tokens] and box logits [..., 4]."""
         model = self.detector.model
         low, high = _PROPOSAL_RANGE
         is_valid = ((proposals > low) & (proposals < high)).all(-1, keepdim=True)
         proposal_logits = torch.where(is_valid, torch.log(proposals / (1 - proposals)), _INVALID_PROPOSAL_LOGIT)[None]
         objects = model.enc_output_norm(model.enc_output(torch.where(is_valid[None], image, 0.0)))
-        scores = _token_logits(objects, text, text_mask).amax(-1)
-        box_logits = model.encoder_output_bbox_embed(objects) + proposal_logits
+        return token_logits(objects, text, text_mask), model.encoder_output_bbox_embed(objects) + proposal_logits
+
+    def _first_boxes(self, image: Tensor, text: Tensor, text_mask: Tensor, proposals: Tensor) -> Tensor:
+        """The two-stage choice: the image tokens that resemble the text most, as boxes [batch, queries, 4]."""
+        logits, box_logits = self.propose(image, text, text_mask, proposals)
         # As many as there are queries; an extremely thin photo has fewer tokens, where the original's top-k fails.
-        count = torch.minimum(length_of(image.shape[1]).to(torch.int64), torch.tensor(model.config.num_queries))
-        chosen = torch.topk(scores, count, dim=1)[1]  # type: ignore[arg-type]  # keeps its name in the graph
+        queries = torch.tensor(self.detector.model.config.num_queries)
+        count = torch.minimum(length_of(image.shape[1]).to(torch.int64), queries)
+        chosen = torch.topk(logits.amax(-1), count, dim=1)[1]  # type: ignore[arg-type]  # keeps its name in the graph
         return torch.gather(box_logits, 1, chosen.unsqueeze(-1).expand(-1, -1, 4)).sigmoid()
 
     def _decode(
@@ -147,10 +157,10 @@ class GroundingDinoDetector(nn.Module):
             positions = decoder.reference_points_head(encoded)
             queries = _decoder_layer(layer, queries, positions, boxes, (image, text, text_penalty, levels))
             if index < len(decoder.layers) - 1:
-                boxes = (decoder.bbox_embed[index](queries) + _logit(boxes)).sigmoid()
+                boxes = (decoder.bbox_embed[index](queries) + box_logits_of(boxes)).sigmoid()
         queries = decoder.layer_norm(queries)
-        final_boxes = (self.detector.bbox_embed[-1](queries) + _logit(boxes)).sigmoid()
-        return _token_logits(queries, text, text_mask), final_boxes
+        final_boxes = (self.detector.bbox_embed[-1](queries) + box_logits_of(boxes)).sigmoid()
+        return token_logits(queries, text, text_mask), final_boxes
 
 
 def _decoder_layer(
@@ -175,12 +185,13 @@ def _decoder_layer(
     return updated
 
 
-def _token_logits(vision: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+def token_logits(vision: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
     """Repeat `GroundingDinoContrastiveEmbedding` without its padding to 256 columns: [batch, vision, tokens]."""
     return (vision @ text.transpose(-1, -2)).masked_fill(~text_mask[:, None, :], MASKED_LOGIT)
 
 
-def _logit(shares: Tensor, eps: float = 1e-5) -> Tensor:
+def box_logits_of(shares: Tensor, eps: float = 1e-5) -> Tensor:
+    """The sigmoid's inverse, of shares kept `eps` away from 0 and 1."""
     shares = shares.clamp(eps, 1 - eps)
     return torch.log(shares / (1 - shares))
 

@@ -6,6 +6,7 @@ token, and the ids that the models know by number are where they belong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,24 +34,33 @@ _CLIP_SPECIAL_IDS = {"<|startoftext|>": 49406, "<|endoftext|>": 49407}
 _CLIP_MAX_TOKENS = 77
 
 
-def save_wordpiece(folder: Path, *, max_tokens: int) -> None:
-    """BERT's lower-case WordPiece with a vocabulary of ASCII and fashion words."""
+def save_wordpiece(folder: Path, *, max_tokens: int, words: Sequence[str] = _WORDS) -> None:
+    """BERT's lower-case WordPiece with a vocabulary of ASCII and these words, in their order after the ASCII."""
     vocabulary = {f"[unused{index}]": index for index in range(_FIRST_ASCII_ID)}
     for token, index in _BERT_SPECIAL_IDS.items():
         del vocabulary[f"[unused{index}]"]
         vocabulary[token] = index
-    pieces = [*_ASCII, *(f"##{character}" for character in _ASCII), *(word for word in _WORDS if len(word) > 1)]
+    pieces = [*_ASCII, *(f"##{character}" for character in _ASCII), *(word for word in words if len(word) > 1)]
     vocabulary |= {piece: _FIRST_ASCII_ID + index for index, piece in enumerate(pieces)}
     vocabulary = dict(sorted(vocabulary.items(), key=lambda entry: entry[1]))
     BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=max_tokens).save_pretrained(folder)
 
 
-def save_byte_pairs(folder: Path) -> None:
-    """CLIP's lower-case byte-level pairs: 256 bytes, the same at a word's end, and merges that make fashion words."""
+def save_byte_pairs(
+    folder: Path, *, words: Sequence[str] = _WORDS, max_tokens: int = _CLIP_MAX_TOKENS, compact: bool = False
+) -> None:
+    """CLIP's lower-case byte-level pairs: 256 bytes, the same at a word's end, and merges that make these words.
+
+    Args:
+        folder: to write into.
+        words: one token each.
+        max_tokens: of a text, its start and end counted.
+        compact: give start and end of a text the next free ids, not those of the published tokeniser.
+    """
     characters = sorted(ByteLevel.alphabet())
     vocabulary = {piece: index for index, piece in enumerate([*characters, *(f"{each}</w>" for each in characters)])}
     merges: dict[tuple[str, str], None] = {}
-    for word in _WORDS:
+    for word in words:
         pieces = [*word[:-1], f"{word[-1]}</w>"]
         while len(pieces) > 1:
             # Merges apply in the order in which they were learned, so an earlier word's come first here too.
@@ -59,6 +69,8 @@ def save_byte_pairs(folder: Path) -> None:
             pieces[place : place + 2] = ["".join(pair)]
             merges[pair] = None
             vocabulary.setdefault(pieces[place], len(vocabulary))
+    ends = {token: len(vocabulary) + index for index, token in enumerate(_CLIP_SPECIAL_IDS)}
+    vocabulary |= ends if compact else _CLIP_SPECIAL_IDS
     pairs: Any = list(merges)  # the annotation says strings, the library takes tuples
-    tokenizer = CLIPTokenizer(vocab=vocabulary | _CLIP_SPECIAL_IDS, merges=pairs, model_max_length=_CLIP_MAX_TOKENS)
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=max_tokens)
     tokenizer.save_pretrained(folder)

@@ -1,0 +1,127 @@
+"""Trains the small Depth Anything on drawn scenes, whose depth is known everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+from fashioncrop_paperdoll.training.checkpoint import save_checkpoint
+from fashioncrop_paperdoll.training.pool import Pool
+from fashioncrop_paperdoll.training.views import IMAGENET_MEAN, IMAGENET_STD, normalised, resized
+
+SIDE_PX = 126
+PATCH_PX = 14
+SIZE_HW = (SIDE_PX * 4 // 3, SIDE_PX)
+_CHANNELS = 96
+
+
+class DepthTask:
+    """See `loop.Task`.
+
+    Args:
+        pool: scenes to learn from.
+        validation: scenes to be judged by.
+        batch: scenes a step and process.
+        device: of the model.
+    """
+
+    def __init__(self, pool: Pool, validation: Pool, *, batch: int, device: str = "cpu") -> None:
+        self.pool, self.validation, self.batch = pool, validation, batch
+        self.device = torch.device(device)
+        self.modules = nn.ModuleDict({"model": new_depth_estimator()}).to(self.device)
+
+    def loss(self, rng: np.random.Generator, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Absolute difference, and that of slopes, so that edges stay sharp (Ranftl et al. 2020, MiDaS)."""
+        del step
+        images, depths = [], []
+        for index in rng.integers(len(self.pool), size=self.batch):
+            sample = self.pool[int(index)]
+            image = resized(sample.image, SIZE_HW, cv2.INTER_AREA)
+            depth = resized(sample.depth, SIZE_HW, cv2.INTER_AREA)
+            if rng.random() < 0.5:
+                image, depth = image[:, ::-1], depth[:, ::-1]
+            if rng.random() < 0.5:
+                image = np.clip(image * rng.uniform(0.85, 1.15) + rng.normal(0, 6), 0, 255).astype(np.uint8)
+            images.append(image)
+            depths.append(depth)
+        said = self.modules["model"](pixel_values=torch.from_numpy(normalised(images)).to(self.device)).predicted_depth
+        error = said.float() - torch.from_numpy(np.stack(depths).astype(np.float32) / 255).to(self.device)
+        distance = error.abs().mean()
+        slopes = (error[:, 1:] - error[:, :-1]).abs().mean() + (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
+        return distance + slopes, {"distance": float(distance.detach()), "slopes": float(slopes.detach())}
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Pearson's correlation with the truth, and how often two garments are in the right order."""
+        correlations, right, pairs = [], 0, 0
+        for sample in self.validation:
+            image = resized(sample.image, SIZE_HW, cv2.INTER_AREA)
+            said = model(pixel_values=torch.from_numpy(normalised([image])).to(self.device)).predicted_depth
+            height, width = sample.depth.shape
+            depth = functional.interpolate(said[None].float(), size=(height, width), mode="bicubic")[0, 0].cpu().numpy()
+            correlations.append(float(np.corrcoef(depth.ravel(), sample.depth.ravel())[0, 1]))
+            masks = [sample.labels == index + 1 for index in range(len(sample.garments))]
+            medians = [(np.median(depth[mask]), np.median(sample.depth[mask]) / 255) for mask in masks if mask.any()]
+            for index, (own, true) in enumerate(medians):
+                for other, other_true in medians[:index]:
+                    if abs(true - other_true) > 0.03:
+                        pairs += 1
+                        right += (own > other) == (true > other_true)
+        return {"correlation": round(float(np.mean(correlations)), 4), "order": round(right / max(pairs, 1), 4)}
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """The checkpoint as the published one is laid out, weights in fp16."""
+        if not isinstance(model, DepthAnythingForDepthEstimation):
+            raise TypeError("the depth task saves a Depth Anything")
+        save_checkpoint(
+            folder,
+            model,
+            name="paperdoll depth-anything",
+            processor="DPTImageProcessor",
+            preprocessing={
+                "size": {"height": SIDE_PX, "width": SIDE_PX},
+                "keep_aspect_ratio": True,
+                "ensure_multiple_of": PATCH_PX,
+                "resample": 3,
+                "image_mean": list(IMAGENET_MEAN),
+                "image_std": list(IMAGENET_STD),
+            },
+        )
+
+
+def new_depth_estimator() -> DepthAnythingForDepthEstimation:
+    """An untrained Depth Anything of less than a million parameters."""
+    backbone = Dinov2Config(  # type: ignore[call-arg]  # out_indices is taken by the base class
+        image_size=SIDE_PX,
+        patch_size=PATCH_PX,
+        hidden_size=_CHANNELS,
+        num_attention_heads=4,
+        num_hidden_layers=4,
+        mlp_ratio=3,
+        out_indices=[1, 2, 3, 4],
+        reshape_hidden_states=False,
+        layerscale_value=0.5,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=_CHANNELS,
+        neck_hidden_sizes=[24, 48, 72, 72],
+        fusion_hidden_size=32,
+        head_hidden_size=16,
+    )
+    model = DepthAnythingForDepthEstimation(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("weight") and parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+    # Keeps the last ReLU alive: with a bias of 0 half of all seeds answer 0 everywhere, and learn nothing.
+    last: Any = model.head.conv3
+    nn.init.ones_(last.bias)
+    return model
