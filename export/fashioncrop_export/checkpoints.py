@@ -8,13 +8,15 @@
     └── depth-anything/   depth_estimator
 
 Each is a Hugging Face model folder: config.json, model.safetensors, preprocessor_config.json, tokeniser files. A folder
-may say in `fashioncrop.json` what it is called and whether it was ever trained; folders that this project makes do.
+may say in `fashioncrop.json` what it is called, whether it was ever trained and on what; folders that this project
+makes do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -32,7 +34,7 @@ _IDENTITY_PATTERNS = ("*.json", "*.txt", "*.safetensors")
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
-Source: TypeAlias = Literal["full", "random", "tiny", "directory"]
+Source: TypeAlias = Literal["full", "random", "tiny", "paperdoll", "directory"]
 
 
 class Family(StrEnum):
@@ -56,8 +58,12 @@ _MODEL_TYPES = {
     Family.CLIP: "clip",
     Family.DEPTH_ANYTHING: "depth_anything",
 }
-# Widths that the repository's configurations fix: (key in config.json, value).
-_INTERFACE_WIDTHS = {Family.GROUNDING_DINO: ("d_model", 256), Family.CLIP: ("projection_dim", 512)}
+# Sizes that the repository's configurations fix. A narrower detector fills its text features up with zeros.
+TEXT_WIDTH = 256
+_CROP_SIDE = 224
+_EMBEDDING_WIDTH = 512
+# `torch.nn.GroupNorm(32, d_model)` behind the backbone.
+_NORM_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Checkpoint:
         source: which `--models` it is.
         trained: False for random weights.
         license: SPDX identifier, or "unknown".
+        domain: what it was trained on, where that is less than photos in general; None where it is not.
     """
 
     family: Family
@@ -81,6 +88,7 @@ class Checkpoint:
     source: Source
     trained: bool
     license: str
+    domain: str | None = None
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -92,6 +100,11 @@ class Checkpoint:
     def version(self) -> str:
         """The hub's revision, elsewhere the first 12 digits of the weights' SHA-256."""
         return self.revision or self.digests[WEIGHTS_FILE].removeprefix("sha256:")[:12]
+
+    @cached_property
+    def has_half_weights(self) -> bool:
+        """Whether weights are stored in fp16."""
+        return any(tensor.get("dtype") == "F16" for tensor in _stored_tensors(self.folder / WEIGHTS_FILE).values())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Parse one of the folder's JSON files.
@@ -127,7 +140,7 @@ def directory_checkpoint(directory: Path, family: Family, *, source: Source = "d
         raise ModelFileError(f"{directory} has no folder {family.value}/; a checkpoint directory holds {expected}.")
     check_folder(folder, family)
     marker = _read_json(folder / MARKER_FILE) if (folder / MARKER_FILE).is_file() else {}
-    fallback = f"{directory.resolve().name}/{family.value}"
+    fallback = f"paperdoll {family}" if source == "paperdoll" else f"{directory.resolve().name}/{family}"
     return Checkpoint(
         family=family,
         folder=folder,
@@ -136,6 +149,7 @@ def directory_checkpoint(directory: Path, family: Family, *, source: Source = "d
         source=source,
         trained=bool(marker.get("trained", True)),
         license=str(marker.get("license", "unknown")),
+        domain=str(marker["domain"]) if marker.get("domain") else None,
     )
 
 
@@ -151,14 +165,36 @@ def check_folder(folder: Path, family: Family) -> None:
         raise ModelFileError(
             f"{folder / 'config.json'} is of another model: expected model_type {expected}, got {got}."
         )
-    if family in _INTERFACE_WIDTHS:
-        key, width = _INTERFACE_WIDTHS[family]
-        # What transformers leaves out of config.json has its default, and the default of both is the right one.
-        if config.get(key, width) != width:
-            raise ModelFileError(f"{folder / 'config.json'}: expected {key} {width}, got {config[key]}.")
+    unfit = list(_unfit(family, config))
+    if unfit:
+        raise ModelFileError(f"{folder / 'config.json'}: {'; '.join(unfit)}.")
     _check_weights(folder)
     if family is not Family.DEPTH_ANYTHING and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelFileError(f"{folder} has no tokeniser: expected tokenizer.json or a vocabulary file.")
+
+
+def _unfit(family: Family, config: Mapping[str, Any]) -> Iterator[str]:
+    """What in config.json the graphs cannot take, a clause each.
+
+    What transformers leaves out of config.json has its default, which is the published model's value.
+    """
+    if family is Family.CLIP:
+        width = config.get("projection_dim", _EMBEDDING_WIDTH)
+        if width != _EMBEDDING_WIDTH:
+            yield f"expected projection_dim {_EMBEDDING_WIDTH}, got {width}"
+        side = (config.get("vision_config") or {}).get("image_size", _CROP_SIDE)
+        if side != _CROP_SIDE:
+            yield f"expected image_size {_CROP_SIDE} in vision_config (the patches may be of any size), got {side}"
+    if family is Family.GROUNDING_DINO:
+        width = config.get("d_model", TEXT_WIDTH)
+        if width not in range(_NORM_GROUPS, TEXT_WIDTH + 1, _NORM_GROUPS):
+            yield f"expected d_model as a multiple of {_NORM_GROUPS} and at most {TEXT_WIDTH}, got {width}"
+        for key, wanted in (("position_embedding_type", "sine"), ("two_stage", True)):
+            if config.get(key, wanted) != wanted:
+                yield f"expected {key} {wanted}, got {config[key]}"
+        backbone = config.get("backbone_config") or {}
+        if backbone.get("model_type", "swin") != "swin" or backbone.get("use_absolute_embeddings", False):
+            yield "expected a Swin without absolute position embeddings as backbone_config"
 
 
 def _check_weights(folder: Path) -> None:
@@ -171,11 +207,18 @@ def _check_weights(folder: Path) -> None:
                 f"convert them to {WEIGHTS_FILE} on a machine that may run it."
             )
         raise ModelFileError(f"{folder} has no {WEIGHTS_FILE}.")
+    _stored_tensors(weights)
+
+
+def _stored_tensors(weights: Path) -> dict[str, dict[str, Any]]:
+    """The header of a complete safetensors file: each tensor's dtype, shape and place.
+
+    https://github.com/huggingface/safetensors#format: u64 header length, JSON header, data.
+    """
     size = weights.stat().st_size
     with weights.open("rb") as file:
         header_size = int.from_bytes(file.read(8), "little")
         header = file.read(header_size) if header_size < size else b""
-    # https://github.com/huggingface/safetensors#format: u64 header length, JSON header, data.
     try:
         tensors = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
         end = max(entry["data_offsets"][1] for entry in tensors.values())
@@ -184,6 +227,7 @@ def _check_weights(folder: Path) -> None:
     expected = 8 + header_size + end
     if size != expected:
         raise ModelFileError(f"{weights} is truncated or damaged: expected {expected} bytes, got {size}.")
+    return tensors
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -40,9 +40,10 @@ def run(
     models: Annotated[
         str,
         typer.Option(
-            metavar="full|random|tiny|DIR",
-            help="Published checkpoints, the same architectures with random weights, a few layers of them, or a "
-            "directory that holds grounding-dino/, clip/ and depth-anything/.",
+            metavar="full|random|tiny|paperdoll|DIR",
+            help="Published checkpoints, the same architectures with random weights, a few layers of them, the small "
+            "ones that come with the project (trained on drawn scenes), or a directory that holds grounding-dino/, "
+            "clip/ and depth-anything/.",
         ),
     ],
     only: Annotated[list[Role] | None, typer.Option(help="Export this model only; may be repeated.")] = None,
@@ -66,7 +67,9 @@ def run(
         ),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Export even what is up to date.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export even what is up to date or comes with the project.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the result as JSON.")] = False,
 ) -> None:
     """Make the engines that Triton serves, and prove that they compute what the original models do."""
@@ -106,9 +109,9 @@ class _Progress:
 
     def __call__(self, role: Role, stage: Stage) -> None:
         now = time.monotonic()
-        if stage == "up to date":
+        if stage in ("up to date", "installed"):
             self._stages.clear()
-            self._console.print(f"{role}: up to date", soft_wrap=True)
+            self._console.print(f"{role}: {stage}", soft_wrap=True)
         elif stage == "done":
             ends = [begin for _, begin in self._stages[1:]] + [now]
             parts = [f"{name} {end - begin:.1f} s" for (name, begin), end in zip(self._stages, ends, strict=True)]

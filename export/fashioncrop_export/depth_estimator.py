@@ -71,7 +71,7 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         outputs={"depth": ("batch", "height", "width")},
         cases=tuple(
             Case(f"{rows * patch}x{columns * patch}, batch {batch}", {"image": noise_image(shape, seed=rows)})
-            for batch, rows, columns in ((1, 9, 17), (2, 18, 11), (1, photo.size["height"] // patch // 2, 37))
+            for batch, rows, columns in ((1, 9, 17), (2, 18, 11), (1, max(1, photo.size["height"] // patch // 2), 37))
             for shape in [(batch, rows * patch, columns * patch)]
         ),
         reference=reference,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,15 +12,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role, engine_folder, prepare_repository, read_config
+from fashioncrop_export import shipped
 from fashioncrop_export.checkpoints import FAMILY_OF_ROLE, Checkpoint, Family, file_digest
 from fashioncrop_export.identity import (
     ENGINE_FILE,
-    IDENTITY_FILE,
     TOKENIZER_FILE,
     ModelIdentity,
     exporter_versions,
+    files_of,
     is_up_to_date,
     read_identity,
+    replace_engine,
+    write_identity,
 )
 from fashioncrop_export.sources import find_checkpoint
 
@@ -30,11 +31,9 @@ if TYPE_CHECKING:
     from fashioncrop_export.originals import Originals
 
 
-Stage: TypeAlias = Literal["checkpoint", "load", "export", "clean", "validate", "done", "up to date"]
+Stage: TypeAlias = Literal["checkpoint", "load", "export", "clean", "validate", "done", "up to date", "installed"]
 # The role, what begins, and nothing else: who shows it takes the time.
 Progress: TypeAlias = Callable[[Role, Stage], None]
-
-_ROLES_WITH_TOKENIZER = frozenset({Role.VOCABULARY_ENCODER, Role.TEXT_EMBEDDER})
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class Request:
     """What to export where.
 
     Attributes:
-        models: `full`, `random`, `tiny` or a directory.
+        models: `full`, `random`, `tiny`, `paperdoll` or a directory.
         repository: the Triton model repository to write into.
         cache: where random weights are kept.
         roles: which models; those that share a checkpoint are exported together.
         revisions: hub revisions that replace the pinned ones.
-        force: export even what is up to date.
+        force: export even what is up to date or comes with the project.
     """
 
     models: str
@@ -64,13 +63,13 @@ class Exported:
 
     Attributes:
         role: the model.
-        status: whether it was exported or found up to date.
+        status: whether it was exported, found up to date, or copied from what comes with the project.
         seconds: how long it took.
         identity: the engine's `model.json`.
     """
 
     role: Role
-    status: Literal["exported", "up to date"]
+    status: Literal["exported", "up to date", "installed"]
     seconds: float
     identity: ModelIdentity
 
@@ -91,18 +90,12 @@ def export(request: Request, progress: Progress = lambda _role, _stage: None) ->
         checkpoint = find_checkpoint(request.models, family, request.cache, request.revisions or {})
         for role in roles:
             start = time.monotonic()
-            folder = engine_folder(request.repository, role)
-            config = request.repository / role / "config.pbtxt"
             read_config(request.repository, role)
-            needs_tokenizer = role in _ROLES_WITH_TOKENIZER
-            known = read_identity(folder)
-            if (
-                not request.force
-                and known is not None
-                and is_up_to_date(folder, checkpoint, config, needs_tokenizer=needs_tokenizer)
-            ):
-                progress(role, "up to date")
-                results.append(Exported(role, "up to date", time.monotonic() - start, known))
+            there = None if request.force else _without_export(role, checkpoint, request.repository)
+            if there is not None:
+                status, identity = there
+                progress(role, status)
+                results.append(Exported(role, status, time.monotonic() - start, identity))
                 continue
             if originals is None:
                 originals = _originals()
@@ -119,6 +112,24 @@ def _by_family(roles: Iterable[Role]) -> list[tuple[Family, list[Role]]]:
     return list(grouped.items())
 
 
+def _without_export(
+    role: Role, checkpoint: Checkpoint, repository: Path
+) -> tuple[Literal["up to date", "installed"], ModelIdentity] | None:
+    """Leave alone what is up to date, or copy what comes with the project; None where neither will do."""
+    folder = engine_folder(repository, role)
+    config = repository / role / "config.pbtxt"
+    known = read_identity(folder)
+    if known is not None and is_up_to_date(role, folder, checkpoint, config):
+        return "up to date", known
+    identity = shipped.fitting(role, checkpoint, config)
+    if identity is None:
+        return None
+    if shipped.is_installed(role, identity, folder):
+        return "up to date", identity
+    shipped.install(role, identity, folder)
+    return "installed", identity
+
+
 def _originals() -> Originals:
     # torch and transformers take seconds to import: not before it is known that something has to be exported.
     from fashioncrop_export.originals import Originals  # noqa: PLC0415
@@ -131,6 +142,7 @@ def _export_role(
 ) -> ModelIdentity:
     import onnx  # noqa: PLC0415 - see _originals
 
+    from fashioncrop_export.half_storage import store_in_half  # noqa: PLC0415
     from fashioncrop_export.onnx_graph import clean, opset_of, trace  # noqa: PLC0415
     from fashioncrop_export.originals import tokenizer_of  # noqa: PLC0415
     from fashioncrop_export.validation import validate  # noqa: PLC0415
@@ -146,6 +158,8 @@ def _export_role(
             model = trace(plan)
             progress(role, "clean")
             clean(plan, model)
+            if checkpoint.has_half_weights:
+                store_in_half(model)
             onnx.save(model, str(engine))
             progress(role, "validate")
             figures = validate(plan, engine, read_config(repository, role))
@@ -156,6 +170,7 @@ def _export_role(
                 source=checkpoint.source,
                 trained=checkpoint.trained,
                 license=checkpoint.license,
+                domain=checkpoint.domain,
                 digest=file_digest(engine),
                 checkpoint_digests=checkpoint.digests,
                 config_digest=file_digest(repository / role / "config.pbtxt"),
@@ -165,16 +180,10 @@ def _export_role(
                 preprocessing=dict(plan.preprocessing),
                 parity=[figure.to_json() for figure in figures],
             )
-            written = [ENGINE_FILE]
-            if role in _ROLES_WITH_TOKENIZER:
+            if TOKENIZER_FILE in files_of(role):
                 tokenizer_of(checkpoint).save(str(Path(beside) / TOKENIZER_FILE))
-                written.insert(0, TOKENIZER_FILE)
-            content = json.dumps(identity.to_json(), indent=2) + "\n"
-            (Path(beside) / IDENTITY_FILE).write_text(content, encoding="utf-8")
-            # The identity last: an interruption between two of these leaves one that no longer fits its engine, and
-            # the next export starts over.
-            for name in (*written, IDENTITY_FILE):
-                os.replace(Path(beside) / name, folder / name)  # noqa: PTH105 - the atomic one, by its own name
+            write_identity(identity, Path(beside))
+            replace_engine(role, Path(beside), folder)
     except OSError as error:
         raise ModelFileError(f"{folder} cannot be written: {error}.") from error
     return identity

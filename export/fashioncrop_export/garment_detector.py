@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -13,8 +14,7 @@ from torch import Tensor, nn
 from transformers import GroundingDinoForObjectDetection
 
 from fashioncrop.model_repository import Role
-from fashioncrop_export.captions import token_ids
-from fashioncrop_export.checkpoints import Checkpoint
+from fashioncrop_export.checkpoints import TEXT_WIDTH, Checkpoint
 from fashioncrop_export.graph_plan import (
     OWN_SCORES,
     PINNED_SCORES,
@@ -30,7 +30,7 @@ from fashioncrop_export.grounding_dino import MASKED_LOGIT, GroundingDinoDetecto
 from fashioncrop_export.originals import Originals, normalised_pixels, tokenizer_of
 from fashioncrop_export.pixels import PixelNormalisation
 from fashioncrop_export.preprocessing import read_photo_preprocessing
-from fashioncrop_export.vocabulary_encoder import encode_text
+from fashioncrop_export.vocabulary_encoder import caption_ids, encode_text
 
 _TRACED_SHAPE_BHW = (1, 320, 416)
 _TRACED_CAPTION = "t-shirt. blue skirt. bag. coat."
@@ -48,10 +48,16 @@ class GarmentDetector(nn.Module):
         super().__init__()
         self.normalisation = normalisation
         self.detector = GroundingDinoDetector(model)
+        self.width = model.config.d_model
 
-    def forward(self, image: Tensor, *text_side: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [batch, height, width, 3] and the text -> logits [batch, queries, tokens], boxes_cxcywh."""
-        logits, boxes = self.detector(self.normalisation(image), *text_side)
+    def forward(self, image: Tensor, text_features: Tensor, *text_side: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [batch, height, width, 3] and the text -> logits [batch, queries, tokens], boxes_cxcywh.
+
+        A detector that is narrower than the interface takes the first channels of `text_features`; the rest is zeros.
+        """
+        if self.width < TEXT_WIDTH:
+            text_features = text_features[:, :, : self.width]
+        logits, boxes = self.detector(self.normalisation(image), text_features, *text_side)
         return logits, boxes
 
 
@@ -60,6 +66,7 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
     model = originals.load(checkpoint, GroundingDinoForObjectDetection)
     photo = read_photo_preprocessing(checkpoint, ("shortest_edge", "longest_edge"))
     tokenizer = tokenizer_of(checkpoint)
+    scale = _scale_for_queries(model, 288, 192)
     traced = detector_case(model, tokenizer, "traced", _TRACED_SHAPE_BHW, [_TRACED_CAPTION])
 
     def reference(case: Case, pinned: Array | None) -> Arrays:
@@ -72,17 +79,26 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         example={name: torch.from_numpy(array) for name, array in traced.feed.items()},
         inputs={
             "image": ("batch", "height", "width", 3),
-            "text_features": ("batch", "tokens", model.config.d_model),
+            "text_features": ("batch", "tokens", TEXT_WIDTH),
             "text_mask": ("batch", "tokens"),
             "text_self_attention_mask": ("batch", "tokens", "tokens"),
             "position_ids": ("batch", "tokens"),
         },
         outputs={"logits": ("batch", "queries", "tokens"), "boxes_cxcywh": ("batch", "queries", 4)},
         cases=(
-            # As small as leaves more image tokens than queries, which transformers' own top-k needs.
-            detector_case(model, tokenizer, "224x256", (1, 224, 256), ["red dress. shoe. hat. a person."]),
             detector_case(
-                model, tokenizer, "288x192, two photos, one text padded", (2, 288, 192), ["tie.", "sock. vest."]
+                model,
+                tokenizer,
+                f"{224 * scale}x{256 * scale}",
+                (1, 224 * scale, 256 * scale),
+                ["red dress. shoe. hat. a person."],
+            ),
+            detector_case(
+                model,
+                tokenizer,
+                f"{288 * scale}x{192 * scale}, two photos, one text padded",
+                (2, 288 * scale, 192 * scale),
+                ["tie.", "sock. vest."],
             ),
         ),
         reference=reference,
@@ -97,6 +113,28 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
     )
 
 
+def _scale_for_queries(model: GroundingDinoForObjectDetection, height: int, width: int) -> int:
+    """How many times larger a photo must be to have more image tokens than queries, as transformers' top-k needs."""
+    config: Any = model.config
+    return next(
+        scale for scale in count(1) if image_token_count(config, height * scale, width * scale) > config.num_queries
+    )
+
+
+def image_token_count(config: Any, height: int, width: int) -> int:  # noqa: ANN401 - the backbone's is untyped
+    """Tokens of all feature levels of a photo of this size; every stage and level rounds its sides up."""
+    backbone = config.backbone_config
+    tokens: list[int] = []
+    rows, columns = -(-height // backbone.patch_size), -(-width // backbone.patch_size)
+    for stage in count(1):
+        if stage in backbone.out_indices or stage > max(backbone.out_indices):
+            tokens.append(rows * columns)
+        if len(tokens) == config.num_feature_levels:
+            break
+        rows, columns = -(-rows // 2), -(-columns // 2)
+    return sum(tokens)
+
+
 def detector_case(
     model: GroundingDinoForObjectDetection,
     tokenizer: Tokenizer,
@@ -105,7 +143,7 @@ def detector_case(
     captions: list[str],
 ) -> Case:
     """A noise photo of the given shape, with the original's own text features."""
-    input_ids = token_ids(tokenizer, captions)
+    input_ids = caption_ids(model, tokenizer, captions)
     feed: dict[str, Array] = {"image": noise_image(shape_bhw, seed=shape_bhw[1]), **encode_text(model, input_ids)}
     return Case(name, feed, hidden={"input_ids": input_ids})
 

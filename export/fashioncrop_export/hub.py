@@ -36,8 +36,8 @@ _FILES = [
     "merges.txt",
 ]
 _INSTEAD = (
-    "Use --models random (no network), --models DIR with a directory that holds grounding-dino/, clip/ and "
-    "depth-anything/, or HF_HUB_OFFLINE=1 with a filled Hugging Face cache."
+    "Use --models paperdoll or --models random (no network), --models DIR with a directory that holds grounding-dino/, "
+    "clip/ and depth-anything/, or HF_HUB_OFFLINE=1 with a filled Hugging Face cache."
 )
 
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
+import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fashioncrop.model_repository import Role
 from fashioncrop_export.checkpoints import Checkpoint, Source, file_digest
 
 IDENTITY_FILE = "model.json"
 ENGINE_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+_ROLES_WITH_TOKENIZER = frozenset({Role.VOCABULARY_ENCODER, Role.TEXT_EMBEDDER})
+# Modules of this package that say where checkpoints come from and what the user reads, not what an engine is.
+_WITHOUT_A_SAY = frozenset(
+    {
+        *("__main__.py", "cli.py", "errors.py", "hub.py", "quiet.py", "shipped.py", "sources.py"),
+        *("random_detector.py", "random_weights.py", "small_tokenizers.py"),
+    }
+)
 # Whose version changes what comes out of an export.
 _PACKAGES = ("fashioncrop", "onnx", "onnxruntime", "tokenizers", "torch", "transformers")
 
@@ -30,10 +40,11 @@ class ModelIdentity(BaseModel):
         source: which `--models` it came from.
         trained: False for random weights, whose answers mean nothing.
         license: SPDX identifier of the weights, or "unknown".
+        domain: what it was trained on, where that is less than photos in general.
         digest: of `model.onnx`.
         checkpoint_digests: of the files it was made from, by name.
         config_digest: of the `config.pbtxt` it was checked against.
-        exporter: versions of the packages that made it, and the digest of this package's source.
+        exporter: versions of the packages that made it, and as `export_source` the digest of this package's own.
         opset: of the graph.
         ir_version: of the file.
         preprocessing: what has to happen before the graph.
@@ -49,6 +60,7 @@ class ModelIdentity(BaseModel):
     source: Source
     trained: bool
     license: str
+    domain: str | None = None
     digest: str
     checkpoint_digests: dict[str, str]
     config_digest: str
@@ -73,26 +85,65 @@ def read_identity(folder: Path) -> ModelIdentity | None:
         return None
 
 
-def exporter_versions() -> dict[str, str]:
-    """What an export depends on beside its checkpoint and configuration."""
+def write_identity(identity: ModelIdentity, folder: Path) -> None:
+    """Write `model.json` into `folder`."""
+    content = json.dumps(identity.to_json(), indent=2) + "\n"
+    (folder / IDENTITY_FILE).write_text(content, encoding="utf-8")
+
+
+def files_of(role: Role) -> tuple[str, ...]:
+    """The names of an engine's files, `model.json` last."""
+    return (*((TOKENIZER_FILE,) if role in _ROLES_WITH_TOKENIZER else ()), ENGINE_FILE, IDENTITY_FILE)
+
+
+def replace_engine(role: Role, new: Path, folder: Path) -> None:
+    """Move the files of an engine out of `new`, which is on the same disk, over those in `folder`.
+
+    The identity goes last: an interruption between two of these leaves one that no longer fits its engine, and the next
+    export starts over.
+    """
+    for name in files_of(role):
+        os.replace(new / name, folder / name)  # noqa: PTH105 - the atomic one, by its own name
+
+
+def export_source() -> str:
+    """Digest of the modules of this package that decide what an engine is."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return {**{package: version(package) for package in _PACKAGES}, "export_source": f"sha256:{digest.hexdigest()}"}
+        if path.name not in _WITHOUT_A_SAY:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
-def is_up_to_date(folder: Path, checkpoint: Checkpoint, config: Path, *, needs_tokenizer: bool) -> bool:
-    """Whether the engine in `folder` is what an export from this checkpoint would write again."""
-    identity = read_identity(folder)
-    if identity is None or not (folder / ENGINE_FILE).is_file():
-        return False
-    if needs_tokenizer and not (folder / TOKENIZER_FILE).is_file():
-        return False
+def exporter_versions() -> dict[str, str]:
+    """What an export depends on beside its checkpoint and configuration; packages that are not here are left out."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {**versions, "export_source": export_source()}
+
+
+def is_whole(identity: ModelIdentity, folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether `identity` is of this checkpoint, and the files in `folder` are all there and the engine is its own."""
     return (
         identity.checkpoint_digests == checkpoint.digests
-        and identity.config_digest == file_digest(config)
-        and identity.exporter == exporter_versions()
         and (identity.name, identity.version, identity.source)
         == (checkpoint.name, checkpoint.version, checkpoint.source)
+        and all((folder / name).is_file() for name in files_of(Role(identity.role)))
         and identity.digest == file_digest(folder / ENGINE_FILE)
+    )
+
+
+def is_up_to_date(role: Role, folder: Path, checkpoint: Checkpoint, config: Path) -> bool:
+    """Whether the engine in `folder` is what an export from this checkpoint would write again."""
+    identity = read_identity(folder)
+    return (
+        identity is not None
+        and identity.role == role
+        and identity.config_digest == file_digest(config)
+        and identity.exporter == exporter_versions()
+        and is_whole(identity, folder, checkpoint)
     )

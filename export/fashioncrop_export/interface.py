@@ -9,13 +9,15 @@ to the stricter rule too: what is free in the one is free in the other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 from tritonclient.grpc import model_config_pb2
 
 from fashioncrop_export.errors import Difference
-from fashioncrop_export.graph_plan import GraphPlan
+
+if TYPE_CHECKING:  # it imports torch, and a finished graph is compared without
+    from fashioncrop_export.graph_plan import GraphPlan
 
 # ONNX Runtime's names for the types that the repository's models use.
 _TRITON_TYPES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,10 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with warnings.catch_warnings():
+            # How wide attention should be for a CUDA kernel that no exported graph uses.
+            warnings.filterwarnings("ignore", message="You'd better set embed_dim", category=UserWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if had_bars:

@@ -1,4 +1,4 @@
-"""From `--models full|random|tiny|DIR` to checkpoints on disk."""
+"""From `--models full|random|tiny|paperdoll|DIR` to checkpoints on disk."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fashioncrop.errors import ModelFileError
+from fashioncrop_export import shipped
 from fashioncrop_export.checkpoints import MARKER_FILE, Checkpoint, Family, directory_checkpoint
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def find_checkpoint(models: str, family: Family, cache: Path, revisions: Mapping
     """The family's checkpoint, downloaded or made first where it is not there yet.
 
     Args:
-        models: `full`, `random`, `tiny` or a directory.
+        models: `full`, `random`, `tiny`, `paperdoll` or a directory.
         family: which of the three.
         cache: where random weights are kept; downloads are in huggingface_hub's own cache.
         revisions: hub commits or branches to take instead of the pinned ones.
@@ -45,9 +46,11 @@ def find_checkpoint(models: str, family: Family, cache: Path, revisions: Mapping
         return download_checkpoint(family, revisions.get(family))
     if models in ("random", "tiny"):
         return _random_checkpoint(cast("Size", models), family, cache)
+    if models == "paperdoll":
+        return directory_checkpoint(shipped.package_folder() / shipped.CHECKPOINTS, family, source="paperdoll")
     directory = Path(models)
     if not directory.is_dir():
-        raise ModelFileError(f"--models takes full, random, tiny or a directory; {models} is none of them.")
+        raise ModelFileError(f"--models takes full, random, tiny, paperdoll or a directory; {models} is none of them.")
     return directory_checkpoint(directory, family)
 
 

@@ -9,7 +9,7 @@ from transformers import CLIPTextModelWithProjection
 
 from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role
-from fashioncrop_export.captions import token_ids
+from fashioncrop_export.captions import cut_to, token_ids
 from fashioncrop_export.checkpoints import Checkpoint
 from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Tolerance
 from fashioncrop_export.originals import Originals, tokenizer_of, with_eager_attention
@@ -56,18 +56,17 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
     padding_id = tokenizer.token_to_id(_END_OF_TEXT)
     if padding_id is None:
         raise ModelFileError(f"The tokeniser in {checkpoint.folder} has no {_END_OF_TEXT}.")
+    _check_end(checkpoint, model, padding_id, largest_id=max(tokenizer.get_vocab().values()))
+    longest = model.config.max_position_embeddings
 
     def ids(*texts: str) -> Array:
-        return token_ids(tokenizer, texts, padding_id=padding_id)
+        return cut_to(token_ids(tokenizer, texts, padding_id=padding_id), longest, ending=[padding_id])
 
     def reference(case: Case, _pinned: Array | None) -> Arrays:
         with torch.inference_mode():
             embeds = model(input_ids=torch.from_numpy(case.feed["input_ids"])).text_embeds
         return {"embedding": functional.normalize(embeds, dim=-1).numpy()}
 
-    longest = model.config.max_position_embeddings
-    full = ids("red " * longest)[:, :longest].copy()
-    full[:, -1] = padding_id
     return GraphPlan(
         role=Role.TEXT_EMBEDDER,
         module=TextEmbedder(with_eager_attention(model)),
@@ -77,9 +76,27 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         cases=(
             Case("one text", {"input_ids": ids("a watch")}),
             Case("three texts, two padded", {"input_ids": ids("shoe", "a black leather belt", "hat and scarf")}),
-            Case("as long as may be", {"input_ids": full}),
+            Case("as long as may be", {"input_ids": ids("red " * longest)}),
         ),
         reference=reference,
         tolerances={"embedding": Tolerance(relative=1e-4)},
         preprocessing={"max_tokens": longest, "tokenizer": "tokenizer.json"},
     )
+
+
+def _check_end(
+    checkpoint: Checkpoint, model: CLIPTextModelWithProjection, tokenizers_id: int, *, largest_id: int
+) -> None:
+    """Refuse a model that would not find the end of what its tokeniser writes: it would read every text elsewhere."""
+    models_id = model.text_model.eos_token_id
+    if models_id == _LEGACY_END_ID and tokenizers_id != largest_id:
+        raise ModelFileError(
+            f"{checkpoint.folder}: with eos_token_id {_LEGACY_END_ID} a text is read at its largest id, so the "
+            f"tokeniser's {_END_OF_TEXT} has to be the largest: expected {largest_id}, got {tokenizers_id}. Say its id "
+            "as eos_token_id in text_config."
+        )
+    if models_id not in (_LEGACY_END_ID, tokenizers_id):
+        raise ModelFileError(
+            f"{checkpoint.folder}: expected an eos_token_id of {tokenizers_id} in text_config, the tokeniser's "
+            f"{_END_OF_TEXT}, got {models_id}."
+        )

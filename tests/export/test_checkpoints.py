@@ -72,10 +72,30 @@ FOLDER_FAULTS: dict[str, tuple[Family, Callable[[Path], Any], str]] = {
         lambda folder: edit_json(folder / "config.json", projection_dim=768),
         r"expected projection_dim 512, got 768",
     ),
-    "other width": (
+    "wider than the interface": (
         GROUNDING_DINO,
-        lambda folder: edit_json(folder / "config.json", d_model=96),
-        r"expected d_model 256, got 96",
+        lambda folder: edit_json(folder / "config.json", d_model=512),
+        r"config\.json: expected d_model as a multiple of 32 and at most 256, got 512\.",
+    ),
+    "a width that norm groups do not divide": (
+        GROUNDING_DINO,
+        lambda folder: edit_json(folder / "config.json", d_model=100),
+        r"expected d_model as a multiple of 32 and at most 256, got 100",
+    ),
+    "other positions, one stage": (
+        GROUNDING_DINO,
+        lambda folder: edit_json(folder / "config.json", position_embedding_type="learned", two_stage=False),
+        r"expected position_embedding_type sine, got learned; expected two_stage True, got False\.",
+    ),
+    "other backbone": (
+        GROUNDING_DINO,
+        lambda folder: edit_json(folder / "config.json", backbone_config={"model_type": "resnet"}),
+        r"expected a Swin without absolute position embeddings as backbone_config",
+    ),
+    "smaller crops": (
+        CLIP,
+        lambda folder: edit_json(folder / "config.json", vision_config={"image_size": 64, "patch_size": 8}),
+        r"expected image_size 224 in vision_config \(the patches may be of any size\), got 64",
     ),
     "no weights": (DEPTH, lambda folder: (folder / "model.safetensors").unlink(), r"has no model\.safetensors"),
     "pickled weights": (DEPTH, pickle_only, r"only pickled weights \(pytorch_model\.bin\), which run code"),
@@ -196,9 +216,14 @@ def test_a_directory_says_itself_whether_it_was_trained(directory: Path) -> None
     (directory / CLIP / "fashioncrop.json").unlink()
     somebodys = directory_checkpoint(directory, CLIP)
     assert (somebodys.trained, somebodys.license, somebodys.name) == (True, "unknown", "models/clip")
+    assert (made_here.domain, somebodys.domain) == (None, None)
+    (directory / CLIP / "fashioncrop.json").write_text('{"domain": "drawn scenes"}')
+    assert directory_checkpoint(directory, CLIP).domain == "drawn scenes"
     assert made_here.version == somebodys.version == made_here.digests["model.safetensors"][7:19]
 
 
 def test_a_name_that_is_no_source_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="takes full, random, tiny or a directory; tinny is none of them"):
+    with pytest.raises(
+        ModelFileError, match="takes full, random, tiny, paperdoll or a directory; tinny is none of them"
+    ):
         find_checkpoint("tinny", CLIP, tmp_path, {})

@@ -125,3 +125,4 @@ def test_help_names_every_option(command: Command) -> None:
     assert code == 0
     for option in ("--models", "--only", "--repository", "--cache", "--revision", "--force", "--json"):
         assert option in out
+    assert "full|random|tiny|paperdoll|DIR" in out

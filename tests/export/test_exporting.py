@@ -154,11 +154,12 @@ def test_the_identity_says_what_was_made_from_what(tiny_repository: Path) -> Non
         assert identity is not None
         content = json.loads((folder / "model.json").read_text())
         assert list(content) == [
-            *("schema", "role", "name", "version", "source", "trained", "license", "digest", "checkpoint_digests"),
-            *("config_digest", "exporter", "opset", "ir_version", "preprocessing", "parity"),
+            *("schema", "role", "name", "version", "source", "trained", "license", "domain", "digest"),
+            *("checkpoint_digests", "config_digest", "exporter", "opset", "ir_version", "preprocessing", "parity"),
         ]
         assert (content["schema"], content["role"], content["source"], content["trained"]) == (1, role, "tiny", False)
         assert "random weights" in content["name"]
+        assert content["domain"] is None
         assert content["digest"] == file_digest(folder / "model.onnx")
         assert content["config_digest"] == file_digest(shipped_repository() / role / "config.pbtxt")
         family = next(path for path in (cache / "tiny").iterdir() if content["name"].startswith(_name_of(path)))

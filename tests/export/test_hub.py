@@ -202,7 +202,7 @@ def test_without_a_network_the_sentence_says_what_to_do(download: Download) -> N
     assert sentence.startswith(
         f"{CLIP.repository} at {CLIP.revision} cannot be downloaded: the hub does not serve it now"
     )
-    for remedy in ("--models random", "--models DIR", "HF_HUB_OFFLINE=1"):
+    for remedy in ("--models paperdoll", "--models random", "--models DIR", "HF_HUB_OFFLINE=1"):
         assert remedy in sentence
 
 

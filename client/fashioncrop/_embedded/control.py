@@ -133,7 +133,7 @@ _PROBES: dict[str, Callable[[], _Probe]] = {
     Role.VOCABULARY_ENCODER: lambda: _probe({"input_ids": np.asarray([[101, 1012, 102]])}, "text_features"),
     Role.GARMENT_DETECTOR: _detector_probe,
     Role.IMAGE_EMBEDDER: lambda: _probe({"image": np.zeros((1, 224, 224, 3), np.uint8)}, "embedding"),
-    Role.TEXT_EMBEDDER: lambda: _probe({"input_ids": np.asarray([[49406, 49407]])}, "embedding"),
+    Role.TEXT_EMBEDDER: lambda: _probe({"input_ids": np.asarray([[0, 1]])}, "embedding"),
     Role.DEPTH_ESTIMATOR: lambda: _probe({"image": np.zeros((1, 28, 28, 3), np.uint8)}, "depth"),
     PIPELINE: _pipeline_probe,
 }
