@@ -129,7 +129,7 @@ def _configurations(repository: Path) -> Finding:
 
 
 def _engines(repository: Path) -> Finding:
-    missing, random = [], []
+    missing, random, narrow = [], [], {}
     for role in Role:
         try:
             about = json.loads((engine_folder(repository, role) / "model.json").read_text(encoding="utf-8"))
@@ -138,6 +138,8 @@ def _engines(repository: Path) -> Finding:
             continue
         if not about["trained"]:
             random.append(role)
+        elif about.get("domain"):
+            narrow[role] = about["domain"]
     if missing:
         return Finding(
             "engines",
@@ -146,6 +148,11 @@ def _engines(repository: Path) -> Finding:
         )
     if random:
         return Finding("engines", Outcome.WARNING, f"random weights, answers mean nothing: {', '.join(random)}")
+    if narrow:
+        domains = ", ".join(sorted(set(narrow.values())))
+        return Finding(
+            "engines", Outcome.WARNING, f"trained on {domains} only, photographs mean little to them: {', '.join(narrow)}"
+        )
     return Finding("engines", Outcome.WELL, f"all {len(Role)} are there")
 
 

@@ -129,8 +129,9 @@ class ModelIdentity(_Frozen):
         name: the checkpoint it was made from.
         version: the checkpoint's revision.
         digest: of the engine file, `sha256:...`.
-        source: `full`, `random`, `tiny` or `directory`, as export was told.
+        source: `full`, `paperdoll`, `random`, `tiny` or `directory`, as export was told.
         trained: False for random weights, whose answers mean nothing.
+        domain: what alone it was trained on, "drawn scenes" for instance; None for a model of photographs.
     """
 
     role: str
@@ -139,6 +140,7 @@ class ModelIdentity(_Frozen):
     digest: str
     source: str
     trained: bool
+    domain: str | None = None
 
 
 class Analysis(_Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,26 @@ class Engine:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What every answer says of a model that took part."""
-        return {key: self.about[key] for key in ("role", "name", "version", "digest", "source", "trained")}
+        """What every answer says of a model that took part; `domain` is None for a model of photographs."""
+        known = {key: self.about[key] for key in ("role", "name", "version", "digest", "source", "trained")}
+        return {**known, "domain": self.about.get("domain")}
+
+
+def warnings_of(identities: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know before trusting what these models say, a sentence each."""
+    sentences = [
+        f"{identity['role']} has random weights: what it says means nothing."
+        for identity in identities
+        if not identity["trained"]
+    ]
+    narrow: dict[str, list[str]] = {}
+    for identity in identities:
+        if identity["trained"] and identity["domain"]:
+            narrow.setdefault(identity["domain"], []).append(identity["role"])
+    return sentences + [
+        f"{', '.join(roles)}: trained on {domain} only. Of photographs, what they say means little."
+        for domain, roles in narrow.items()
+    ]
 
 
 def read_engine(repository: Path, role: str) -> Engine:

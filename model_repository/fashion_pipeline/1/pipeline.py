@@ -20,7 +20,7 @@ import resizing
 from categories import DEFAULT_VOCABULARY, category_of
 from colours import garment_colours
 from detections import Detections, from_queries, joined, selected
-from identity import ENGINES, read_engine
+from identity import ENGINES, read_engine, warnings_of
 from options import Options, Tensors, read_given_boxes, read_options, read_texts
 from photo import Limits, Photo, decode_photo
 from problems import Code, ProblemError, refuse
@@ -251,11 +251,7 @@ class FashionPipeline:
             "vocabulary": vocabulary,
             "garments": garments,
             "models": identities,
-            "warnings": [
-                f"{identity['role']} has random weights: what it says means nothing."
-                for identity in identities
-                if not identity["trained"]
-            ],
+            "warnings": warnings_of(identities),
             "timings_ms": watch.timings_ms(),
         }
         return {
