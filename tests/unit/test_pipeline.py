@@ -377,6 +377,7 @@ def test_an_answer_names_the_models_that_took_part(
         "digest": f"sha256:{roles[0]}",
         "source": "full",
         "trained": True,
+        "domain": None,
     }
 
 
@@ -387,6 +388,16 @@ def test_untrained_models_that_took_part_are_warned_of(fake: FakeModels, photo: 
     warning = "depth_estimator has random weights: what it says means nothing."
     assert analysis_of(ask(pipeline, request(photo, "red"), "analysis"))["warnings"] == [warning]
     assert len(analysis_of(ask(pipeline, request(photo, "red")))["warnings"]) == 2
+
+
+def test_models_of_a_narrow_domain_are_warned_of(fake: FakeModels, photo: bytes, repository: Path) -> None:
+    for role in (DETECTOR, DEPTH):
+        write_engine(repository, role, domain="drawn scenes")
+    pipeline = FashionPipeline(repository, settings(), fake)
+    analysis = analysis_of(ask(pipeline, request(photo, "red"), "analysis"))
+    warning = f"{DETECTOR}, {DEPTH}: trained on drawn scenes only. Of photographs, what they say means little."
+    assert analysis["warnings"] == [warning]
+    assert [one["domain"] for one in analysis["models"]] == [None, "drawn scenes", "drawn scenes"]
 
 
 def test_an_export_beside_a_running_server_does_not_change_what_it_says_of_itself(
