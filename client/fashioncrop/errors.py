@@ -7,13 +7,16 @@
     │   ├── PhotoError              the photo cannot be read or is refused
     │   │   └── FetchError          its URL cannot or may not be fetched
     │   ├── OptionError             a vocabulary, threshold, box or limit is out of its range
+    │   ├── BudgetError             the next paid call might pass the limit on dollars
     │   └── OutputError             the output folder cannot be written
+    │       └── StorageError        an object store refuses or cannot be reached
     ├── TryAgainError               wait and repeat
     │   ├── ServerUnavailableError  nobody answers, or a model is being reloaded
     │   ├── OverloadedError         the server turned the request away early
     │   ├── DeadlineError           no answer within `timeout_s`
     │   └── CancelledError          the request was cancelled before it ended
     ├── DeploymentError             mend the set-up
+    │   ├── CredentialError         a paid service's key is missing, refused or may not do this
     │   ├── ContractError           server and client disagree about a tensor
     │   ├── MissingModelError       the server does not have a model
     │   ├── EmbeddedServerError     the embedded server cannot be started or stopped
@@ -56,6 +59,14 @@ class OutputError(InputError):
     """The output folder cannot be written (permission, full disk, a file in the way)."""
 
 
+class StorageError(OutputError):
+    """An object store cannot be reached, or refuses the bucket, the key or the caller."""
+
+
+class BudgetError(InputError):
+    """The next paid call might pass the limit on dollars, so it was not made."""
+
+
 class TryAgainError(FashionCropError):
     """The same request may succeed later."""
 
@@ -78,6 +89,10 @@ class CancelledError(TryAgainError):
 
 class DeploymentError(FashionCropError):
     """The set-up is wrong: server, model repository or installation."""
+
+
+class CredentialError(DeploymentError):
+    """A paid service's key is missing, refused, or may not do what was asked; the message never holds the key."""
 
 
 class ContractError(DeploymentError):

@@ -82,11 +82,77 @@ class Crop(_Frozen):
         box_xyxy: what was cut, whole pixels: the garment's box with padding.
         jpeg: the file; not part of the JSON.
         file: where the file was written, relative to the output folder; None where it was not.
+        url: where the file is in an object store; None where it was not stored.
     """
 
     box_xyxy: tuple[int, int, int, int]
     jpeg: bytes | None = Field(default=None, exclude=True, repr=False)
     file: str | None = None
+    url: str | None = None
+
+
+NOT_VISIBLE = "not visible"
+"""What a describer says of an attribute that the crop does not show, so that it never has to invent."""
+
+
+class Description(_Frozen):
+    """What a vision-language model says of one garment. A text may be `not visible`.
+
+    Attributes:
+        type: such as "button-up shirt".
+        colours: main colour first; empty where they cannot be told.
+        pattern: such as "striped".
+        material: as it looks.
+        sleeve: length and kind.
+        neckline: such as "crew neck" or "collared".
+        length: such as "knee-length".
+        fit: such as "relaxed".
+        details: pockets, buttons, prints ...; may be empty.
+        sentence: one that a shop could print.
+    """
+
+    type: str
+    colours: tuple[str, ...]
+    pattern: str
+    material: str
+    sleeve: str
+    neckline: str
+    length: str
+    fit: str
+    details: tuple[str, ...]
+    sentence: str
+
+
+class Usage(_Frozen):
+    """What one paid model was asked for one photo.
+
+    Attributes:
+        model: as its endpoint names it.
+        calls: answered requests, repairs included.
+        input_tokens: all that was sent, `cached_input_tokens` included.
+        cached_input_tokens: those that the endpoint had from an earlier call.
+        output_tokens: all that was answered.
+        dollars: by the price table; None where it has no price for the model.
+    """
+
+    model: str
+    calls: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    dollars: float | None
+
+
+class Cost(_Frozen):
+    """What the paid models took for one photo.
+
+    Attributes:
+        usages: one for each model.
+        dollars: their sum; None where a price is unknown.
+    """
+
+    usages: tuple[Usage, ...]
+    dollars: float | None
 
 
 class Garment(_Frozen):
@@ -105,6 +171,8 @@ class Garment(_Frozen):
         colours: the largest first.
         flags: `cut_by_frame`, `too_small`, `blurred`, `overlapped`.
         overlapped_by: ids of nearer garments that lie over at least half of it.
+        description: in words; None where nobody was asked or no usable answer came.
+        description_problem: why there is no description although one was asked for; None otherwise.
     """
 
     id: int
@@ -119,6 +187,8 @@ class Garment(_Frozen):
     colours: tuple[Colour, ...]
     flags: tuple[str, ...]
     overlapped_by: tuple[int, ...]
+    description: Description | None = None
+    description_problem: str | None = None
 
 
 class ModelIdentity(_Frozen):
@@ -153,6 +223,8 @@ class Analysis(_Frozen):
         models: the models that took part.
         warnings: sentences that a reader must know before trusting the answer.
         timings_ms: milliseconds by stage; `total` is the server's, `request` the client's. Stages may overlap.
+        cost: tokens and dollars of paid models; None where none was asked.
+        cached: True where all of it came from a cache and no model was asked.
     """
 
     photo: PhotoInfo
@@ -161,6 +233,8 @@ class Analysis(_Frozen):
     models: tuple[ModelIdentity, ...]
     warnings: tuple[str, ...]
     timings_ms: dict[str, float]
+    cost: Cost | None = None
+    cached: bool = False
 
 
 def json_schema() -> dict[str, Any]:
