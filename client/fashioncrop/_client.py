@@ -166,6 +166,15 @@ class AsyncClient:
         }
         return (await self._connection.infer(PIPELINE, inputs, ["depth_map"]))["depth_map"]
 
+    async def server_identity(self) -> str:
+        """JSON that changes whenever the server's pipeline or one of its models does; no photo is sent.
+
+        Raises:
+            FashionCropError: as `analyze`.
+        """
+        answer = await self._connection.infer(PIPELINE, {"image": _texts([b""])}, ["identity"])
+        return str(answer["identity"][0].decode())
+
     async def check(self) -> str:
         """The server's version, once its pipeline has every tensor that this client knows.
 

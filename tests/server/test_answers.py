@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from tritonclient import grpc, http
 
-from fashioncrop import AnalyzeOptions, Client
+from fashioncrop import AnalyzeOptions, AsyncClient, Client
 from fashioncrop._embedded.server import EmbeddedServer
 from fashioncrop.model_repository import PIPELINE, Role, read_config, shipped_repository
 
@@ -79,6 +79,15 @@ def test_http_answers_as_grpc_does(server: EmbeddedServer, photographs: dict[str
         del document["timings_ms"]
     assert documents[0] == documents[1]
     assert over_grpc["depth_map"].ndim == 2
+
+
+async def test_the_server_says_who_it_is_without_a_photo(server: EmbeddedServer, photographs: dict[str, bytes]) -> None:
+    async with AsyncClient(server.grpc_url) as asking:
+        identity = json.loads(await asking.server_identity())
+        assert json.dumps(identity) == await asking.server_identity()
+        models = (await asking.analyze(photographs["coffee"], max_garments=1)).models
+    assert [model.model_dump() for model in models] == identity["models"]
+    assert identity["pipeline"].startswith("sha256:")
 
 
 def test_no_garment_is_an_answer_over_both_protocols(server: EmbeddedServer, photographs: dict[str, bytes]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from identity import read_engine
+from identity import read_engine, source_digest
 
 
 def write_engine(repository: Path, role: str = "garment_detector", version: str = "1", **changes: Any) -> Path:  # noqa: ANN401 - JSON
@@ -62,3 +62,12 @@ def test_another_models_file_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("garment_detector", "depth_estimator"))
     with pytest.raises(ValueError, match=r"describes depth_estimator; run fashioncrop-export --only garment_detector"):
         read_engine(tmp_path, "garment_detector")
+
+
+def test_the_pipelines_digest_is_of_its_code_alone(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("one")
+    first = source_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert source_digest(tmp_path) == first
+    (tmp_path / "model.py").write_text("two")
+    assert source_digest(tmp_path) != first

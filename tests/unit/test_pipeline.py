@@ -185,6 +185,19 @@ def test_what_nobody_wants_is_not_computed(
     assert fake.called == sorted(called)
 
 
+def test_the_identity_alone_reads_no_photo_and_changes_with_a_model(
+    pipeline: FashionPipeline, fake: FakeModels, photo: bytes, repository: Path
+) -> None:
+    nothing = {"image": np.asarray([b""], np.object_)}
+    identity = ask(pipeline, nothing, "identity")["identity"]
+    assert fake.called == []
+    assert [one["role"] for one in json.loads(identity[0])["models"]] == [ENCODER, DETECTOR, DEPTH, EMBEDDER]
+    assert ask(pipeline, request(photo, "red"), "identity", "scores")["identity"] == identity
+    assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] == identity
+    write_engine(repository, EMBEDDER, digest="sha256:another")
+    assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] != identity
+
+
 def test_without_a_vocabulary_the_default_one_is_looked_for(
     pipeline: FashionPipeline, fake: FakeModels, photo: bytes
 ) -> None:
@@ -265,7 +278,7 @@ def test_no_garment_is_an_answer_of_the_same_ranks(
 ) -> None:
     fake.finds = {}
     answer = ask(pipeline, request(photo, "red") if how == "nothing is found" else given(photo))
-    empty = {name: array.shape for name, array in answer.items() if name not in {"analysis", "depth_map"}}
+    empty = {name: array.shape for name, array in answer.items() if name not in {"analysis", "depth_map", "identity"}}
     assert empty == {
         "boxes_xyxy": (0, 4),
         "scores": (0,),

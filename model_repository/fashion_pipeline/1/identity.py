@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ class Engine:
         """What every answer says of a model that took part; `domain` is None for a model of photographs."""
         known = {key: self.about[key] for key in ("role", "name", "version", "digest", "source", "trained")}
         return {**known, "domain": self.about.get("domain")}
+
+
+def source_digest(folder: Path) -> str:
+    """`sha256:` and the digest of the Python files in `folder`: two pipelines of one digest answer alike."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def warnings_of(identities: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import resizing
 from categories import DEFAULT_VOCABULARY, category_of
 from colours import garment_colours
 from detections import Detections, from_queries, joined, selected
-from identity import ENGINES, read_engine, warnings_of
+from identity import ENGINES, read_engine, source_digest, warnings_of
 from options import Options, Tensors, read_given_boxes, read_options, read_texts
 from photo import Limits, Photo, decode_photo
 from problems import Code, ProblemError, refuse
@@ -83,6 +83,8 @@ class FashionPipeline:
         self._features = KeptFeatures(settings.kept_vocabularies)
         encoder = self._engines["vocabulary_encoder"]
         self._tokenizer = Tokenizer.from_file(str(encoder.folder / encoder.preprocessing["tokenizer"]))
+        about = {"pipeline": source_digest(Path(__file__).parent), "models": self._identities(ENGINES)}
+        self._identity = _texts([json.dumps(about)])
         # A decoder takes up to 21 bytes a pixel for a moment, a decoded photo 4.
         self._decoding = BoundedSemaphore(max(settings.workers // 2, 1))
         self._beside = ThreadPoolExecutor(settings.workers, thread_name_prefix="depth")
@@ -106,6 +108,8 @@ class FashionPipeline:
             ProblemError: the request is wrong, a model failed, or it was cancelled.
         """
         watch.waited()
+        if wanted == {"identity"}:
+            return {"identity": self._identity}
 
         def go_on() -> None:
             if is_cancelled():
@@ -142,6 +146,7 @@ class FashionPipeline:
             "scores": found.scores,
             "phrase_ids": found.phrase_ids,
             "phrases": _texts(vocabulary[i] for i in found.phrase_ids),
+            "identity": self._identity,
         }
         return {name: result[name] for name in wanted}
 
@@ -245,7 +250,7 @@ class FashionPipeline:
                 self._garment(photo, found, vocabulary, index, measured[index], quality[index], boxes[index])
                 for index in range(len(found))
             ]
-        identities = [self._engines[role].identity for role in roles]
+        identities = self._identities(roles)
         analysis = {
             "photo": {"width": photo.size_wh[0], "height": photo.size_wh[1], "format": photo.format},
             "vocabulary": vocabulary,
@@ -259,6 +264,9 @@ class FashionPipeline:
             "depth_medians": np.asarray(medians, np.float32),
             "depth_map": depth_map,
         }
+
+    def _identities(self, roles: Sequence[str]) -> list[dict[str, Any]]:
+        return [self._engines[role].identity for role in roles]
 
     @staticmethod
     def _garment(
