@@ -67,6 +67,18 @@ def train(
     start(replace(shipped, folder=folder / model.value, recipe=recipe, workers=workers, device=device))
 
 
+@app.command()
+def ship(
+    folder: Annotated[Path, typer.Argument(help="The training's folder.")],
+    model: Annotated[list[Model] | None, typer.Option(help="This model only; may be repeated.")] = None,
+) -> None:
+    """Put trained checkpoints into the checkout, with their curves, and export the engines that are shipped."""
+    from fashioncrop_paperdoll.training import shipping  # noqa: PLC0415 - see train
+
+    for written in shipping.ship(folder, tuple(model or Model)):
+        sys.stdout.write(f"{written}\n")
+
+
 def main() -> None:
     """Run the command; a named error is its sentence on stderr and exit code 1."""
     try:

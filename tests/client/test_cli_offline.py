@@ -135,12 +135,18 @@ def test_wrong_usage_exits_2_and_points_at_the_help(run: Run, arguments: tuple[s
 
 
 def test_ports_are_three_numbers() -> None:
-    assert cli._ports(None) is None
-    assert cli._ports("8000,8001,65535") == (8000, 8001, 65535)
+    assert cli.serving._ports(None) is None
+    assert cli.serving._ports("8000,8001,65535") == (8000, 8001, 65535)
 
 
 def test_phrases_are_separated_by_commas_full_stops_and_lines() -> None:
-    assert cli._phrases(["shirt. leather bag,hat", " shoe\nbelt "]) == ["shirt", "leather bag", "hat", "shoe", "belt"]
+    assert cli.analyzing._phrases(["shirt. leather bag,hat", " shoe\nbelt "]) == [
+        "shirt",
+        "leather bag",
+        "hat",
+        "shoe",
+        "belt",
+    ]
 
 
 def test_a_running_server_is_shown(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +234,7 @@ def test_photos_of_one_name_have_a_folder_each(run: Run, tmp_path: Path, monkeyp
         written.append(folder)
         return analysis
 
-    monkeypatch.setattr(cli, "write_analysis", write)
+    monkeypatch.setattr(cli.analyzing, "write_analysis", write)
     out = str(tmp_path)
     assert run("analyze", "a", "a", "b", "--out", out, "--json", "--url", "localhost:1").code == 0
     assert written == [tmp_path / "a", tmp_path / "a-2", tmp_path / "b"]
