@@ -150,7 +150,7 @@ def new_clip(tokenizer: Tokenizer) -> CLIPModel:
             "eos_token_id": end,
             "pad_token_id": end,
         },
-        vision_config={**tower, "num_hidden_layers": 4, "image_size": _SIDE_PX, "patch_size": 32},
+        vision_config={**tower, "num_hidden_layers": 3, "image_size": _SIDE_PX, "patch_size": 32},
         projection_dim=512,
         logit_scale_init_value=math.log(1 / 0.07),
     )
