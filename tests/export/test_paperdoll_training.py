@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from categories import DEFAULT_VOCABULARY as SERVED_VOCABULARY
 from categories import category_of
+from fashioncrop.errors import ModelFileError
 from fashioncrop_paperdoll.palette import COLOURS
 from fashioncrop_paperdoll.scene import Garment, draw_scene
+from fashioncrop_paperdoll.training import shipping
 from fashioncrop_paperdoll.training.average_precision import average_precision
 from fashioncrop_paperdoll.training.captions import Captions
 from fashioncrop_paperdoll.training.detector_graph import Answer, TrainedDetector
@@ -33,7 +35,7 @@ from fashioncrop_paperdoll.training.detector_model import new_detector
 from fashioncrop_paperdoll.training.loop import Workers, rate_share, train
 from fashioncrop_paperdoll.training.pool import Sample
 from fashioncrop_paperdoll.training.prompts import DEFAULT_VOCABULARY, SYNONYMS, draw_prompts
-from fashioncrop_paperdoll.training.recipes import Recipe
+from fashioncrop_paperdoll.training.recipes import Model, Recipe
 from fashioncrop_paperdoll.training.views import draw_view, whole_view
 
 seeds = st.integers(0, 2**32)
@@ -288,3 +290,35 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rate_share(300, recipe) == rate_share(599, recipe) == pytest.approx(1)
     assert rate_share(800, recipe) == pytest.approx(0.51, abs=0.01)
     assert rate_share(999, recipe) < 0.03
+
+
+def _trained(folder: Path, judged: list[dict[str, float]]) -> None:
+    checkpoint = folder / "depth" / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "config.json").write_text("{}")
+    lines = [json.dumps({"step": 50, "loss": 1.0}), *map(json.dumps, judged)]
+    (folder / "depth" / "log.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_what_is_shipped_comes_with_its_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "package_folder", lambda: tmp_path / "package")
+    monkeypatch.setattr(shipping, "refresh", list)
+    stale = tmp_path / "package" / "checkpoints" / "depth-anything" / "old.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    judged = [{"step": step, "correlation": 0.5, "order": step / 2000} for step in (500, 1000, 1000)]
+    _trained(tmp_path / "run", judged)
+    (target,) = shipping.ship(tmp_path / "run", (Model.DEPTH,))
+    assert {path.name for path in target.iterdir()} == {"config.json", "training.jsonl", "training.svg"}
+    kept = [json.loads(line) for line in (target / "training.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in kept] == [500, 1000]
+    curves = (target / "training.svg").read_bytes()
+    assert b"order" in curves
+    shipping.ship(tmp_path / "run", (Model.DEPTH,))
+    assert (target / "training.svg").read_bytes() == curves
+
+
+def test_a_training_that_has_not_ended_is_not_shipped(tmp_path: Path) -> None:
+    _trained(tmp_path, [])
+    with pytest.raises(ModelFileError, match="train detector"):
+        shipping.ship(tmp_path, (Model.DEPTH, Model.DETECTOR))
