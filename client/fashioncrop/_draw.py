@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import colorsys
-import io
 import math
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
-from fashioncrop.errors import PhotoError
+from fashioncrop._decoding import upright_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# What the pipeline reads; formats that run a program (EPS) or open further files stay out here too. MPO, the format of
-# many phones, is opened by Pillow's JPEG plug-in and is no name of its own here.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _DARK = (16, 16, 16)
 _LIGHT = (255, 255, 255)
 _SMALLEST_FONT_PX = 6
 _MIDDLE_GREY = 127
-
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError, TypeError, MemoryError)
 
 _Box = tuple[int, int, int, int]
 _Colour = tuple[int, int, int]
@@ -62,7 +55,7 @@ def draw_boxes(photo_bytes: bytes, garments: Iterable[Drawable]) -> Image.Image:
     Raises:
         PhotoError: the photo cannot be decoded.
     """
-    image = _upright_rgb(photo_bytes)
+    image = upright_rgb(photo_bytes)
     found = list(garments)
     colours = phrase_colours([garment.phrase for garment in found])
     draw = ImageDraw.Draw(image)
@@ -211,33 +204,3 @@ def _contrast(colour: _Colour) -> _Colour:
     """Black or white, whichever is farther from `colour` in luminance (ITU-R BT.601 weights)."""
     red, green, blue = colour
     return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue > _MIDDLE_GREY else _LIGHT
-
-
-def _upright_rgb(photo_bytes: bytes) -> Image.Image:
-    """Decode as the pipeline does, so that boxes lie where they were found."""
-    try:
-        with Image.open(io.BytesIO(photo_bytes), formats=_FORMATS) as opened:
-            rgb = _on_white(ImageOps.exif_transpose(opened))
-            profile = opened.info.get("icc_profile") if opened.mode == "RGB" else None
-    # Pillow's decoders raise all of these on damaged files.
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
-        message = f"The photo cannot be drawn on: {error}. Pass the bytes of the photo that was analysed."
-        raise PhotoError(message) from error
-    # Without the camera's notes: place and date would be saved with the drawing.
-    rgb.info = {"icc_profile": profile} if profile else {}
-    return rgb
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, (*_LIGHT, 255)), rgba).convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits to 8: Pillow's own conversion would clip at 255."""
-    values = np.asarray(image).astype(np.int64)
-    return Image.fromarray((np.clip(values, 0, 65535) // 257).astype(np.uint8))

@@ -1,0 +1,24 @@
+"""Garments in words, by any OpenAI-compatible endpoint. Needs the extra `describe` once a `Describer` is made."""
+
+from fashioncrop.describing.budget import Budget
+from fashioncrop.describing.describer import CropToDescribe, Described, Describer
+from fashioncrop.describing.estimates import Estimate, estimate
+from fashioncrop.describing.naming import NamedGarments
+from fashioncrop.describing.prices import ModelPrice, PriceTable
+from fashioncrop.describing.prompts import NAMING_VERSION, PROMPT_VERSION
+from fashioncrop.describing.settings import DescriberSettings
+
+__all__ = [
+    "NAMING_VERSION",
+    "PROMPT_VERSION",
+    "Budget",
+    "CropToDescribe",
+    "Described",
+    "Describer",
+    "DescriberSettings",
+    "Estimate",
+    "ModelPrice",
+    "NamedGarments",
+    "PriceTable",
+    "estimate",
+]
