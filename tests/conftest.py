@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,17 @@ from PIL import Image
 # A shared machine may pause at any moment; what an example takes says nothing.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No key, configuration or kept answer of who runs the tests, in this process and those that it starts."""
+    for name in [*os.environ]:
+        if name.startswith(("FASHIONCROP_", "OPENAI_", "DINOX_")) and name != "FASHIONCROP_CACHE":
+            monkeypatch.delenv(name)
+    own = tmp_path_factory.mktemp("nobody")
+    monkeypatch.setenv("FASHIONCROP_CACHE_DIR", str(own / "answers"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own / "config"))
 
 
 @pytest.fixture(scope="session")

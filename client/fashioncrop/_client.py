@@ -138,18 +138,27 @@ class AsyncClient:
             TryAgainError: the server is not there, is full, or took longer than `timeout_s`.
             DeploymentError: the server does not have the pipeline, or another version of it.
         """
-        analysis, _ = await self.analyze_with_photo(source, **options)
-        return analysis
-
-    async def analyze_with_photo(self, source: Source, **options: Unpack[AnalyzeOptions]) -> tuple[Analysis, Photo]:
-        """As `analyze`, and the photo as it was read (a URL or stdin can be read once only)."""
         start_s = time.perf_counter()
-        photo = await read_photo(source, limits=self._fetch_limits)
+        analysis = await self.analyze_photo(await self.read(source), **options)
+        request_ms = round((time.perf_counter() - start_s) * 1000, 3)
+        return analysis.model_copy(update={"timings_ms": {**analysis.timings_ms, "request": request_ms}})
+
+    async def read(self, source: Source) -> Photo:
+        """Bring a photo into memory, as `analyze` does; nothing is sent to the server.
+
+        Raises:
+            PhotoError: it cannot be read or is refused.
+        """
+        return await read_photo(source, limits=self._fetch_limits)
+
+    async def analyze_photo(self, photo: Photo, **options: Unpack[AnalyzeOptions]) -> Analysis:
+        """As `analyze`, of a photo that was read."""
+        start_s = time.perf_counter()
         outputs = ["analysis", *(name for name in ("crops", "embeddings") if options.get(name, True))]
         inputs = {"image": _texts([photo.data]), **_option_tensors(options)}
         answer = await self._connection.infer(PIPELINE, inputs, outputs)
         request_ms = round((time.perf_counter() - start_s) * 1000, 3)
-        return _analysis(answer, photo.name, request_ms), photo
+        return _analysis(answer, photo.name, request_ms)
 
     async def depth_map(self, source: Source) -> NDArray[np.float32]:
         """Relative inverse depth of the whole photo: float32 [height, width] of the estimator's grid, larger is nearer.
@@ -174,6 +183,14 @@ class AsyncClient:
         """
         answer = await self._connection.infer(PIPELINE, {"image": _texts([b""])}, ["identity"])
         return str(answer["identity"][0].decode())
+
+    async def default_vocabulary(self) -> tuple[str, ...]:
+        """What the server looks for where a request brings no vocabulary.
+
+        Raises:
+            FashionCropError: as `analyze`.
+        """
+        return tuple(json.loads(await self.server_identity())["vocabulary"])
 
     async def check(self) -> str:
         """The server's version, once its pipeline has every tensor that this client knows.

@@ -151,7 +151,9 @@ def _engines(repository: Path) -> Finding:
     if narrow:
         domains = ", ".join(sorted(set(narrow.values())))
         return Finding(
-            "engines", Outcome.WARNING, f"trained on {domains} only, photographs mean little to them: {', '.join(narrow)}"
+            "engines",
+            Outcome.WARNING,
+            f"trained on {domains} only, photographs mean little to them: {', '.join(narrow)}",
         )
     return Finding("engines", Outcome.WELL, f"all {len(Role)} are there")
 

@@ -1,9 +1,11 @@
-"""The output folder: `analysis.json`, the crops, and the photo with its boxes; each file whole or not there."""
+"""The output folder: `analysis.json`, crops, the photo with its boxes; each file whole or not there."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
+import threading
 from pathlib import Path
 
 from fashioncrop._draw import draw_boxes
@@ -45,8 +47,35 @@ def write_analysis(folder: Path, analysis: Analysis, photo: Photo) -> Analysis:
     return complete
 
 
+def write_crops(folder: Path, analysis: Analysis) -> Analysis:
+    """Write each garment's crop under the name of its content, so that the same crop is one file; the answer names it.
+
+    Raises:
+        OutputError: the folder cannot be written. What was written before stays.
+    """
+    garments = []
+    try:
+        for garment in analysis.garments:
+            if garment.crop.jpeg is None:
+                garments.append(garment)
+                continue
+            name = hashlib.sha256(garment.crop.jpeg).hexdigest()
+            file = f"crops/{name[:2]}/{name}.jpg"
+            if not (folder / file).exists():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                _write(folder / file, garment.crop.jpeg)
+            garments.append(garment.model_copy(update={"crop": garment.crop.model_copy(update={"file": file})}))
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder} cannot be written: {error.strerror or error}. Make room, or choose another "
+            "folder with --out."
+        ) from error
+    return analysis.model_copy(update={"garments": tuple(garments)})
+
+
 def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.part")
+    # Two photos at a time may have the same crop.
+    beside = path.with_name(f".{path.name}.{threading.get_ident()}.part")
     try:
         beside.write_bytes(data)
         beside.replace(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fashioncrop import cli
+from fashioncrop.analyzing import Analyzer
 from fashioncrop._client import AsyncClient
 from fashioncrop._embedded import state as state_module
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder
@@ -22,7 +23,7 @@ from fashioncrop._sources import Photo
 from fashioncrop.errors import OverloadedError, PhotoError
 from fashioncrop.results import Analysis, PhotoInfo, json_schema
 
-COMMANDS = ["analyze", "up", "down", "status", "logs", "doctor", "schema"]
+COMMANDS = ["analyze", "batch", "cost", "config", "up", "down", "status", "logs", "doctor", "schema"]
 
 
 @dataclass(frozen=True)
@@ -139,16 +140,6 @@ def test_ports_are_three_numbers() -> None:
     assert cli.serving._ports("8000,8001,65535") == (8000, 8001, 65535)
 
 
-def test_phrases_are_separated_by_commas_full_stops_and_lines() -> None:
-    assert cli.analyzing._phrases(["shirt. leather bag,hat", " shoe\nbelt "]) == [
-        "shirt",
-        "leather bag",
-        "hat",
-        "shoe",
-        "belt",
-    ]
-
-
 def test_a_running_server_is_shown(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_module, "_is_supervisor", lambda pid: pid == 1)
     folder = StateFolder(tmp_path / "state")
@@ -190,7 +181,7 @@ def test_a_photo_that_is_not_there_is_told_without_asking_the_server(run: Run, t
 def served(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that finds nothing, except that it refuses two photos."""
 
-    async def analyze(_client: AsyncClient, source: str, **_options: object) -> tuple[Analysis, Photo]:
+    async def analyze(_analyzer: Analyzer, source: str) -> tuple[Analysis, Photo]:
         if source == "bad.jpg":
             raise PhotoError("The photo is empty.")
         if source == "late.jpg":
@@ -201,7 +192,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return analysis, Photo(b"", source)
 
-    monkeypatch.setattr(AsyncClient, "analyze_with_photo", analyze)
+    monkeypatch.setattr(Analyzer, "analyze", analyze)
 
 
 @pytest.mark.usefixtures("served")

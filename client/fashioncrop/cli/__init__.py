@@ -9,12 +9,12 @@ from enum import Enum
 
 import typer
 
-from fashioncrop.cli import analyzing, serving
+from fashioncrop.cli import analyzing, batching, configuring, serving
 from fashioncrop.cli.app import app, words
 from fashioncrop.errors import FashionCropError
 from fashioncrop.results import json_schema
 
-__all__ = ["analyzing", "app", "main", "serving"]
+__all__ = ["analyzing", "app", "batching", "configuring", "main", "serving"]
 
 
 @app.command()

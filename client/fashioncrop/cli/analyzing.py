@@ -1,28 +1,44 @@
-"""`fashioncrop analyze`: the garments of photos, as a table, as JSON and in a folder."""
+"""`fashioncrop analyze`: the garments of photos, as a table, as JSON, in a folder and as a page."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from fashioncrop._client import DEFAULT_TIMEOUT_S, AnalyzeOptions, AsyncClient
-from fashioncrop._fetch import FetchLimits
+from fashioncrop._client import AnalyzeOptions
 from fashioncrop._output import write_analysis
 from fashioncrop._sources import Photo
-from fashioncrop.cli.app import Url, app, words
-from fashioncrop.errors import FashionCropError, OptionError
-from fashioncrop.results import Analysis
+from fashioncrop.analyzing import open_analyzer
+from fashioncrop.analyzing.opening import options_of
+from fashioncrop.cli.app import app, warn, words
+from fashioncrop.errors import BudgetError, CredentialError, FashionCropError, OutputError
+from fashioncrop.reporting import ReportEntry, write_report
+from fashioncrop.results import Analysis, Cost
+from fashioncrop.settings import Settings
+from fashioncrop.settings.flags import with_settings
+
+AHEAD = 8
+"""Photos in flight at a time: the server and a describer are waited for together, not in turn."""
+
+ANALYSIS_SETTINGS = (
+    *("vocabulary", "threshold", "iou_threshold", "crop_padding", "max_garments", "detector"),
+    *("mode", "describer_model", "base_url", "detail", "describer_concurrency", "max_cost", "prices"),
+    *("caching", "cache_dir", "url", "timeout_s", "allow_http", "allow_private_addresses"),
+)
 
 
 @app.command()
-def analyze(  # noqa: PLR0913 - one option, one argument
+@with_settings(*ANALYSIS_SETTINGS)
+def analyze(
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Files, https URLs, or - for stdin.")],
     *,
     out: Annotated[
@@ -33,88 +49,110 @@ def analyze(  # noqa: PLR0913 - one option, one argument
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, a line for each photo.")] = False,
-    vocabulary: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What to look for, several phrases separated by commas or full stops: 'shirt. leather bag'. May be "
-            "repeated. By default the garments of Fashionpedia."
-        ),
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Least score of a garment, 0 to 1.  [default: 0.35]")] = None,
-    iou_threshold: Annotated[
-        float | None, typer.Option(help="Most overlap of two boxes of one phrase, 0 to 1.  [default: 0.7]")
-    ] = None,
-    crop_padding: Annotated[
-        float | None, typer.Option(help="Margin of a crop, as a share of its box, 0 to 1.  [default: 0.05]")
-    ] = None,
-    max_garments: Annotated[
-        int | None, typer.Option(help="At most this many a photo, 1 to 300.  [default: 50]")
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one HTML page that shows everything, pictures too.")
     ] = None,
     embeddings: Annotated[bool, typer.Option(help="Embed each crop.")] = True,
-    url: Url = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each photo.")] = DEFAULT_TIMEOUT_S,
-    allow_http: Annotated[bool, typer.Option(help="Also fetch photos by http, unencrypted.")] = False,
-    allow_private_addresses: Annotated[
-        bool, typer.Option(help="Also fetch photos from private and loopback addresses.")
-    ] = False,
+    settings: Settings,
 ) -> None:
-    """Find the garments of photos."""
-    options: dict[str, Any] = {
-        "score_threshold": threshold,
-        "iou_threshold": iou_threshold,
-        "crop_padding": crop_padding,
-        "max_garments": max_garments,
-        "vocabulary": _phrases(vocabulary) if vocabulary is not None else None,
-        "embeddings": embeddings,
-        "crops": out is not None,
-    }
-    given = AnalyzeOptions(**{name: value for name, value in options.items() if value is not None})  # type: ignore[typeddict-item]
-    limits = FetchLimits(allow_http=allow_http, allow_private_addresses=allow_private_addresses)
-    failed = asyncio.run(_analyze_all(photos, out, given, url, timeout, limits, as_json=as_json))
+    """Find the garments of photos, and describe them where a describer is set."""
+    for warning in settings.warnings:
+        warn(warning)
+    failed = 0
+
+    def entries() -> Iterator[ReportEntry]:
+        nonlocal failed
+        for source, outcome in in_turn(photos, settings, embeddings=embeddings):
+            if isinstance(outcome, FashionCropError):
+                failed += 1
+                words.print(f"{source}: {outcome}" if len(photos) > 1 else f"{outcome}", markup=False)
+                continue
+            analysis, photo = outcome
+            try:
+                analysis = _tell(analysis, photo, _folder(out, photo, used, len(photos)), as_json=as_json)
+            except OutputError as error:
+                failed += 1
+                words.print(f"{source}: {error}" if len(photos) > 1 else f"{error}", markup=False)
+                continue
+            yield ReportEntry(analysis, photo.data)
+
+    used: set[Path] = set()
+    if report is None:
+        for _ in entries():
+            pass
+    else:
+        write_report(report, entries())
+        words.print(f"Report: {report}", markup=False)
     if failed:
         if len(photos) > 1:
             words.print(f"{failed} of {len(photos)} photos failed.", markup=False)
         raise typer.Exit(1)
 
 
-async def _analyze_all(
-    photos: list[str],
-    out: Path | None,
-    options: AnalyzeOptions,
-    url: str | None,
-    timeout_s: float,
-    limits: FetchLimits,
-    *,
-    as_json: bool,
-) -> int:
-    """How many photos failed; each failure is told and the next photo goes on."""
-    failed = 0
-    used: set[Path] = set()
-    async with AsyncClient(url, timeout_s=timeout_s, fetch_limits=limits) as client:
-        for source in photos:
+def in_turn(
+    photos: Sequence[str], settings: Settings, *, embeddings: bool
+) -> Iterator[tuple[str, tuple[Analysis, Photo] | FashionCropError]]:
+    """Each photo's answer or error in the order of the photos, a few of which are in flight at a time.
+
+    Raises:
+        FashionCropError: no photo can be analysed: no server, no key, no budget left.
+    """
+
+    async def answers() -> AsyncGenerator[tuple[str, tuple[Analysis, Photo] | FashionCropError], None]:
+        options = AnalyzeOptions(**{**options_of(settings), "embeddings": embeddings})
+        async with open_analyzer(settings, options, on_warning=warn) as analyzer:
+            waiting: deque[tuple[str, asyncio.Task[tuple[Analysis, Photo]]]] = deque()
+            left = iter(photos)
             try:
-                analysis, photo = await client.analyze_with_photo(source, **options)
-                if out is not None:
-                    folder = out if len(photos) == 1 else _own_folder(out, photo, used)
-                    analysis = write_analysis(folder, analysis, photo)
-            except FashionCropError as error:
-                failed += 1
-                words.print(f"{source}: {error}" if len(photos) > 1 else f"{error}", markup=False)
-                continue
-            for warning in analysis.warnings:
-                words.print(f"Warning: {warning}", markup=False)
-            if as_json:
-                sys.stdout.write(analysis.model_dump_json() + "\n")
-                sys.stdout.flush()
-            else:
-                _show(analysis)
-            if out is not None:
-                words.print(f"Written to {folder}/", markup=False)
-    return failed
+                while True:
+                    for source in islice(left, AHEAD - len(waiting)):
+                        waiting.append((source, asyncio.create_task(analyzer.analyze(source))))
+                    if not waiting:
+                        return
+                    source, task = waiting.popleft()
+                    try:
+                        yield source, await task
+                    except (BudgetError, CredentialError):
+                        raise
+                    except FashionCropError as error:
+                        yield source, error
+            finally:
+                for _, task in waiting:
+                    task.cancel()
+                await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+
+    with asyncio.Runner() as runner:
+        each = answers()
+
+        async def following() -> tuple[str, tuple[Analysis, Photo] | FashionCropError] | None:
+            return await anext(each, None)
+
+        try:
+            while (answer := runner.run(following())) is not None:
+                yield answer
+        finally:
+            runner.run(each.aclose())
 
 
-def _own_folder(out: Path, photo: Photo, used: set[Path]) -> Path:
-    """A folder of the photo's name; photos of one name get -2, -3 ..."""
+def _tell(analysis: Analysis, photo: Photo, folder: Path | None, *, as_json: bool) -> Analysis:
+    if folder is not None:
+        analysis = write_analysis(folder, analysis, photo)
+    for warning in analysis.warnings:
+        warn(warning)
+    if as_json:
+        sys.stdout.write(analysis.model_dump_json() + "\n")
+        sys.stdout.flush()
+    else:
+        show(analysis)
+    if folder is not None:
+        words.print(f"Written to {folder}/", markup=False)
+    return analysis
+
+
+def _folder(out: Path | None, photo: Photo, used: set[Path], count: int) -> Path | None:
+    """With several photos a folder of the photo's name; photos of one name get -2, -3 ..."""
+    if out is None or count == 1:
+        return out
     folder, number = out / photo.name, 1
     while folder in used:
         number += 1
@@ -123,23 +161,18 @@ def _own_folder(out: Path, photo: Photo, used: set[Path]) -> Path:
     return folder
 
 
-def _phrases(texts: list[str]) -> list[str]:
-    phrases = [phrase.strip() for text in texts for phrase in re.split(r"[.,\n]", text)]
-    found = [phrase for phrase in phrases if phrase]
-    if not found:
-        raise OptionError("--vocabulary holds no phrase. Name what to look for, or leave it out for the default.")
-    return found
-
-
-def _show(analysis: Analysis) -> None:
+def show(analysis: Analysis) -> None:
+    """The garments as a table on stdout; timings and cost on stderr."""
     photo = analysis.photo
     count = len(analysis.garments)
     title = f"{photo.name}  {photo.width} x {photo.height}  {count} garment{'' if count == 1 else 's'}"
     table = Table(title=title, title_justify="left")
-    for heading in ("#", "phrase", "category", "score", "box (x0 y0 x1 y1)", "depth order", "colours", "flags"):
+    described = any(garment.description or garment.description_problem for garment in analysis.garments)
+    headings = ["#", "phrase", "category", "score", "box (x0 y0 x1 y1)", "depth order", "colours", "flags"]
+    for heading in headings + ["description"] * described:
         table.add_column(heading, justify="right" if heading in {"#", "score", "depth order"} else "left")
     for garment in analysis.garments:
-        table.add_row(
+        cells = [
             str(garment.id),
             garment.phrase,
             garment.category.name if garment.category else "-",
@@ -148,9 +181,26 @@ def _show(analysis: Analysis) -> None:
             str(garment.depth.order),
             ", ".join(f"{colour.name} {colour.share:.0%}" for colour in garment.colours[:3]),
             " ".join(garment.flags),
-        )
+        ]
+        if described:
+            sentence = garment.description.sentence if garment.description else garment.description_problem
+            cells.append(sentence or "")
+        table.add_row(*cells)
     # Not wrapped to nothing where stdout is a file.
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-    console.print(table)
+    width = None if sys.stdout.isatty() else 160 + 80 * described
+    Console(width=width, markup=False, highlight=False).print(table)
     stages = "  ".join(f"{name} {value:.0f} ms" for name, value in analysis.timings_ms.items())
-    words.print(stages, markup=False)
+    words.print(stages + ("  (cached)" if analysis.cached else ""), markup=False)
+    if analysis.cost is not None:
+        words.print(cost_line(analysis.cost), markup=False)
+
+
+def cost_line(cost: Cost) -> str:
+    """Dollars and tokens in words."""
+    parts = [
+        f"{usage.model}: {usage.calls} call{'' if usage.calls == 1 else 's'}, {usage.input_tokens} tokens in "
+        f"({usage.cached_input_tokens} of them cached), {usage.output_tokens} out"
+        for usage in cost.usages
+    ]
+    dollars = "cost unknown, the price table lacks a model" if cost.dollars is None else f"cost ${cost.dollars:.6f}"
+    return f"{dollars}  ({'; '.join(parts)})"

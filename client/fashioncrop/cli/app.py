@@ -43,3 +43,8 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+def warn(sentence: str) -> None:
+    """Tell what a reader must know, and go on."""
+    words.print(f"Warning: {sentence}", markup=False)

@@ -83,7 +83,11 @@ class FashionPipeline:
         self._features = KeptFeatures(settings.kept_vocabularies)
         encoder = self._engines["vocabulary_encoder"]
         self._tokenizer = Tokenizer.from_file(str(encoder.folder / encoder.preprocessing["tokenizer"]))
-        about = {"pipeline": source_digest(Path(__file__).parent), "models": self._identities(ENGINES)}
+        about = {
+            "pipeline": source_digest(Path(__file__).parent),
+            "models": self._identities(ENGINES),
+            "vocabulary": DEFAULT_VOCABULARY,
+        }
         self._identity = _texts([json.dumps(about)])
         # A decoder takes up to 21 bytes a pixel for a moment, a decoded photo 4.
         self._decoding = BoundedSemaphore(max(settings.workers // 2, 1))

@@ -1,0 +1,105 @@
+"""From settings to an analyser with everything that it needs, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fashioncrop._client import AnalyzeOptions, AsyncClient
+from fashioncrop._fetch import FetchLimits
+from fashioncrop.analyzing.analyzer import Analyzer, Mode
+from fashioncrop.caching import Cache, open_cache
+from fashioncrop.describing import Budget, Describer, DescriberSettings, PriceTable
+from fashioncrop.dinox import DinoX, DinoXSettings
+from fashioncrop.errors import CredentialError
+from fashioncrop.settings import Settings
+
+
+def options_of(settings: Settings) -> AnalyzeOptions:
+    """What the server is asked for; what is not set is the server's own default."""
+    given = {
+        "vocabulary": settings.vocabulary,
+        "score_threshold": settings.threshold,
+        "iou_threshold": settings.iou_threshold,
+        "crop_padding": settings.crop_padding,
+        "max_garments": settings.max_garments,
+    }
+    chosen: Any = {name: value for name, value in given.items() if value is not None}
+    options: AnalyzeOptions = chosen
+    return options
+
+
+def describer_settings(settings: Settings) -> DescriberSettings:
+    """How garments are described."""
+    return DescriberSettings(
+        model=settings.describer_model,
+        base_url=settings.base_url,
+        api_key=settings.openai_api_key,
+        detail=settings.detail,
+        max_concurrency=settings.describer_concurrency,
+        timeout_s=settings.describer_timeout_s,
+    )
+
+
+@asynccontextmanager
+async def open_analyzer(
+    settings: Settings,
+    options: AnalyzeOptions | None = None,
+    *,
+    budget: Budget | None = None,
+    on_warning: Callable[[str], None] = lambda _sentence: None,
+) -> AsyncIterator[Analyzer]:
+    """An analyser as the settings want it; what it opened is closed at the end.
+
+    Args:
+        settings: see `Settings`.
+        options: instead of those in the settings.
+        budget: counts dollars; by default one with the settings' limit.
+        on_warning: is told, in one sentence, what is wrong with the cache.
+
+    Raises:
+        ServerUnavailableError: no server is known.
+        CredentialError: a key is missing.
+        OptionError: settings do not go together, or an extra is not installed.
+    """
+    async with AsyncExitStack() as stack:
+        limits = FetchLimits(allow_http=settings.allow_http, allow_private_addresses=settings.allow_private_addresses)
+        client = AsyncClient(settings.url, timeout_s=settings.timeout_s, fetch_limits=limits)
+        await stack.enter_async_context(client)
+        describer: Describer | None = None
+        if settings.describing != "off":
+            counted = budget or Budget(settings.max_cost)
+            prices = PriceTable.load(settings.prices)
+            describer = Describer(describer_settings(settings), prices=prices, budget=counted)
+            await stack.enter_async_context(describer)
+        detector: DinoX | None = None
+        if settings.detector == "dinox":
+            detector = await stack.enter_async_context(DinoX(_dinox_settings(settings)))
+        cache = _cache(settings, on_warning)
+        if cache is not None:
+            stack.push_async_callback(cache.close)
+        yield Analyzer(
+            client,
+            options=options if options is not None else options_of(settings),
+            mode=Mode(settings.describing),
+            describer=describer,
+            detector=detector,
+            cache=cache,
+        )
+
+
+def _cache(settings: Settings, on_warning: Callable[[str], None]) -> Cache | None:
+    if not settings.caching:
+        return None
+    return open_cache(settings.cache_redis_url or settings.cache_dir, on_warning=on_warning)
+
+
+def _dinox_settings(settings: Settings) -> DinoXSettings:
+    if settings.dinox_api_key is None:
+        raise CredentialError(
+            "The DINO-X service needs a key. Set DINOX_API_KEY, or use the server's own detector: --detector served"
+        )
+    given = {"base_url": settings.dinox_base_url, "score_threshold": settings.threshold}
+    chosen: Any = {name: value for name, value in given.items() if value is not None}
+    return DinoXSettings(api_key=settings.dinox_api_key, **chosen)
