@@ -3,7 +3,7 @@
 A URL that others choose is a request that others send from inside the network (server-side request forgery). So: https;
 every address behind the host must be public; the connection goes to the address that was checked, never to a second
 look-up; each redirect starts over; bytes and seconds are limited whatever the server says; no proxy of the environment
-is asked. The only module that knows httpcore2.
+is asked. Only this module and `dinox.transport` know httpcore2.
 """
 
 from __future__ import annotations

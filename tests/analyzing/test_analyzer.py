@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fashioncrop.describing import CropToDescribe, Described, DescriberSettings,
 from fashioncrop.dinox import CloudDetections
 from fashioncrop.errors import BudgetError, CredentialError, FashionCropError, OptionError, OverloadedError
 from fashioncrop.results import Analysis, Colour, Crop, Depth, Description, Garment, PhotoInfo, Usage
+from fashioncrop.storing import open_store
 
 RED = Image.new("RGB", (20, 10), "red")
 
@@ -275,6 +277,18 @@ class TestCache:
         assert not second.cached
         assert [g.description for g in second.garments] == [g.description for g in first.garments]
         assert words.named == 2
+
+
+async def test_what_is_stored_has_its_url_and_what_is_not_is_told(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    answer = await analyzed(Analyzer(Server(), store=store, options=AnalyzeOptions(crops=False), cache=Memory()))
+    assert all(garment.crop.url for garment in answer.garments)
+    assert len(list((tmp_path / "store" / "crops").rglob("*.jpg"))) == 1, "two garments of one crop"
+    assert answer.warnings == ()
+    (tmp_path / "full").write_text("a file in the way")
+    answer = await analyzed(Analyzer(Server(), store=open_store(tmp_path / "full")))
+    assert [garment.crop.url for garment in answer.garments] == [None, None]
+    assert "objects are not stored" in answer.warnings[0]
 
 
 def test_parts_that_do_not_go_together_are_told() -> None:

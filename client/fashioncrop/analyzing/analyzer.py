@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,6 +19,7 @@ from fashioncrop.describing import CropToDescribe, Described, DescriberSettings,
 from fashioncrop.dinox import CloudDetections
 from fashioncrop.errors import BudgetError, CredentialError, FashionCropError, OptionError
 from fashioncrop.results import Analysis, Description
+from fashioncrop.storing import Store, store_analysis
 
 
 class Mode(StrEnum):
@@ -71,6 +73,7 @@ class Analyzer:
         describer: needed unless `mode` is `off`.
         detector: asked for boxes instead of the server's own detector.
         cache: where earlier answers are looked up; None asks every time.
+        store: where crops and analyses are put for good; None nowhere.
 
     Raises:
         OptionError: the parts do not go together.
@@ -85,6 +88,7 @@ class Analyzer:
         describer: Describes | None = None,
         detector: Detects | None = None,
         cache: kept.Keeps | None = None,
+        store: Store | None = None,
     ) -> None:
         given = options or AnalyzeOptions()
         if mode is not Mode.OFF and describer is None:
@@ -97,7 +101,7 @@ class Analyzer:
             raise OptionError("Boxes are given, so nobody has to detect: leave the other detector and mode vision out.")
         self._client, self._options, self._mode = client, given, mode
         self._describer = describer if mode is not Mode.OFF else None
-        self._detector = detector
+        self._detector, self._store = detector, store
         self._cache: kept.Keeps = cache or kept.Nothing()
 
     async def analyze(self, source: Source) -> tuple[Analysis, Photo]:
@@ -113,7 +117,7 @@ class Analyzer:
         photo = await self._client.read(source)
         account = Account()
         options = self._options
-        if self._describer is not None:
+        if self._describer is not None or self._store is not None:
             options = AnalyzeOptions(**{**options, "crops": True})
         if self._describer is not None and self._mode is Mode.VISION:
             options["vocabulary"] = await self._named(self._describer, photo, account)
@@ -130,7 +134,8 @@ class Analyzer:
             "cost": account.cost(),
             "cached": not account.asked,
         }
-        return analysis.model_copy(update=changes), photo
+        analysis = analysis.model_copy(update=changes)
+        return (analysis if self._store is None else await _stored(self._store, analysis, photo)), photo
 
     async def _named(self, describer: Describes, photo: Photo, account: Account) -> list[str]:
         key = kept.naming_key(photo.data, describer.settings)
@@ -150,7 +155,7 @@ class Analyzer:
             detector = None if self._detector is None else self._detector.identity
             key = kept.analysis_key(photo.data, options, server, detector)
             data = await self._cache.get(key)
-            known = None if data is None else decode_analysis(data)
+            known = None if data is None else await asyncio.to_thread(decode_analysis, data)
             if known is not None:
                 return known
         account.asked = True
@@ -158,7 +163,7 @@ class Analyzer:
         analysis = await self._client.analyze_photo(photo, **given)
         analysis = analysis.model_copy(update={"warnings": (*analysis.warnings, *warnings)})
         if key is not None:
-            await self._cache.set(key, encode_analysis(analysis))
+            await self._cache.set(key, await asyncio.to_thread(encode_analysis, analysis))
         return analysis
 
     async def _boxes(self, photo: Photo, options: AnalyzeOptions) -> tuple[AnalyzeOptions, tuple[str, ...]]:
@@ -196,6 +201,19 @@ class Analyzer:
         if not described.problems:
             await self._cache.set(key, kept.encode_descriptions(described.descriptions))
         return _filled(analysis, described.descriptions, described.problems)
+
+
+async def _stored(store: Store, analysis: Analysis, photo: Photo) -> Analysis:
+    """With its crops' URLs; what could not be stored is told, and running again stores just that."""
+    stored = await store_analysis(store, analysis, photo)
+    if not stored.failures:
+        return stored.analysis
+    first = stored.failures[0]
+    warning = (
+        f"{len(stored.failures)} objects are not stored, {first.key} among them: {first.reason} Run it again: what is "
+        "stored is not sent twice."
+    )
+    return stored.analysis.model_copy(update={"warnings": (*stored.analysis.warnings, warning)})
 
 
 def _with_boxes(options: AnalyzeOptions, found: CloudDetections) -> AnalyzeOptions:

@@ -14,6 +14,7 @@ from fashioncrop.describing import Budget, Describer, DescriberSettings, PriceTa
 from fashioncrop.dinox import DinoX, DinoXSettings
 from fashioncrop.errors import CredentialError
 from fashioncrop.settings import Settings
+from fashioncrop.storing import Store, StoreOptions, check_store, open_store
 
 
 def options_of(settings: Settings) -> AnalyzeOptions:
@@ -62,6 +63,7 @@ async def open_analyzer(
         ServerUnavailableError: no server is known.
         CredentialError: a key is missing.
         OptionError: settings do not go together, or an extra is not installed.
+        StorageError: the store cannot be written.
     """
     async with AsyncExitStack() as stack:
         limits = FetchLimits(allow_http=settings.allow_http, allow_private_addresses=settings.allow_private_addresses)
@@ -79,6 +81,9 @@ async def open_analyzer(
         cache = _cache(settings, on_warning)
         if cache is not None:
             stack.push_async_callback(cache.close)
+        store = await _store(settings)
+        if store is not None:
+            stack.push_async_callback(store.close)
         yield Analyzer(
             client,
             options=options if options is not None else options_of(settings),
@@ -86,6 +91,7 @@ async def open_analyzer(
             describer=describer,
             detector=detector,
             cache=cache,
+            store=store,
         )
 
 
@@ -93,6 +99,30 @@ def _cache(settings: Settings, on_warning: Callable[[str], None]) -> Cache | Non
     if not settings.caching:
         return None
     return open_cache(settings.cache_redis_url or settings.cache_dir, on_warning=on_warning)
+
+
+async def _store(settings: Settings) -> Store | None:
+    """The store, once a small file shows that it can be written."""
+    if settings.store_url is None:
+        return None
+    public = settings.store_public_url
+    options = StoreOptions(
+        urls="signed" if public is None and not _is_folder(settings.store_url) else "public" if public else "location",
+        public_base_url=public,
+        signed_url_s=settings.signed_url_expiry_s,
+        allow_http=settings.allow_http,
+    )
+    store = open_store(settings.store_url, options)
+    try:
+        await check_store(store)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def _is_folder(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
 
 
 def _dinox_settings(settings: Settings) -> DinoXSettings:

@@ -32,7 +32,8 @@ AHEAD = 8
 ANALYSIS_SETTINGS = (
     *("vocabulary", "threshold", "iou_threshold", "crop_padding", "max_garments", "detector"),
     *("mode", "describer_model", "base_url", "detail", "describer_concurrency", "max_cost", "prices"),
-    *("caching", "cache_dir", "url", "timeout_s", "allow_http", "allow_private_addresses"),
+    *("caching", "cache_dir", "store_url", "store_public_url", "signed_url_expiry_s"),
+    *("url", "timeout_s", "allow_http", "allow_private_addresses"),
 )
 
 
