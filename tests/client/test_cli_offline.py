@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from fashioncrop import cli
-from fashioncrop.analyzing import Analyzer
-from fashioncrop._client import AsyncClient
 from fashioncrop._embedded import state as state_module
 from fashioncrop._embedded.state import Phase, ServerState, StateFolder
 from fashioncrop._sources import Photo
+from fashioncrop.analyzing import Analyzer
 from fashioncrop.errors import OverloadedError, PhotoError
 from fashioncrop.results import Analysis, PhotoInfo, json_schema
 
