@@ -13,9 +13,10 @@ import pytest
 from tritonclient.grpc import model_config_pb2
 
 import options
-from fashioncrop import AnalyzeOptions, _client, cli
+from fashioncrop import AnalyzeOptions, _client
 from fashioncrop._embedded import control
 from fashioncrop.model_repository import PIPELINE, Role, read_config, shipped_repository
+from fashioncrop.settings import Settings
 from pipeline import EMBED_BATCH, FashionPipeline
 
 REPOSITORY = shipped_repository()
@@ -187,8 +188,7 @@ def test_defaults_are_told_as_they_are() -> None:
         (words,) = re.findall(rf"^ +{name}: (.*)$", str(AnalyzeOptions.__doc__), re.MULTILINE)
         assert words.endswith(f"; {default:g}."), name
         parameter = "threshold" if name == "score_threshold" else name
-        help_text = inspect.signature(cli.analyze, eval_str=True).parameters[parameter].annotation.__metadata__[0].help
-        assert help_text.endswith(f"[default: {default:g}]"), name
+        assert str(Settings.model_fields[parameter].description).endswith(f"the server's own, {default:g}."), name
     assert f"1 to {options.MOST_GARMENTS}" in text
 
 

@@ -170,7 +170,7 @@ def test_what_a_batch_will_cost_is_told_beforehand(run: Run, openai: ScriptedOpe
 
 def test_a_planted_key_is_seen_nowhere(run: Run, openai: ScriptedOpenAI, tmp_path: Path) -> None:
     draw(tmp_path / "in", 2)
-    outputs = []
+    outputs: list[str] = []
     for default in (good(), echoes_key(500), echoes_key(401)):
         openai._default = default
         for words in (
