@@ -100,7 +100,6 @@ def test_a_named_error_is_one_line_and_exit_1(run: Run, photographs: dict[str, b
     (tmp_path / "photo.png").write_bytes(photographs["coffee"])
     for words in (
         ["analyze", "nowhere.jpg"],
-        ["analyze", "photo.png", "--threshold", "7"],
         ["analyze", "photo.png", "--out", "photo.png/inside"],
         ["analyze", "photo.png", "--url", "127.0.0.1:1", "--timeout", "1"],
         ["analyze", "https://localhost/photo.jpg"],
@@ -114,7 +113,8 @@ def test_a_named_error_is_one_line_and_exit_1(run: Run, photographs: dict[str, b
 
 
 def test_wrong_usage_is_exit_2(run: Run) -> None:
-    for words in (["analyze"], ["analyze", "a.jpg", "--threshold", "much"], ["dance"], ["up", "--ports", "1,2"]):
+    threshold = ["analyze", "a.jpg", "--threshold"]
+    for words in (["analyze"], [*threshold, "much"], [*threshold, "7"], ["dance"], ["up", "--ports", "1,2"]):
         assert run(*words).returncode == 2
 
 
