@@ -63,7 +63,8 @@ def write_crops(folder: Path, analysis: Analysis) -> Analysis:
             file = f"crops/{name[:2]}/{name}.jpg"
             if not (folder / file).exists():
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                _write(folder / file, garment.crop.jpeg)
+                # Two photos at a time may have the same crop.
+                _write(folder / file, garment.crop.jpeg, writer=f".{threading.get_ident()}")
             garments.append(garment.model_copy(update={"crop": garment.crop.model_copy(update={"file": file})}))
     except OSError as error:
         raise OutputError(
@@ -73,9 +74,8 @@ def write_crops(folder: Path, analysis: Analysis) -> Analysis:
     return analysis.model_copy(update={"garments": tuple(garments)})
 
 
-def _write(path: Path, data: bytes) -> None:
-    # Two photos at a time may have the same crop.
-    beside = path.with_name(f".{path.name}.{threading.get_ident()}.part")
+def _write(path: Path, data: bytes, *, writer: str = "") -> None:
+    beside = path.with_name(f".{path.name}{writer}.part")
     try:
         beside.write_bytes(data)
         beside.replace(path)

@@ -8,6 +8,7 @@ import json
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fashioncrop import Analysis, Crop, Depth, Garment, PhotoInfo
-from fashioncrop._output import _slug, write_analysis
+from fashioncrop._output import _slug, write_analysis, write_crops
 from fashioncrop._sources import Photo
 from fashioncrop.errors import OutputError
 
@@ -202,3 +203,27 @@ def test_a_second_answer_leaves_no_crops_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "crops" / "my notes.txt").write_text("kept")
     write_analysis(tmp_path, analysis("shoe"), PHOTO)
     assert [file for file in files(tmp_path) if "crops" in file] == ["crops/00-shoe.jpg", "crops/my notes.txt"]
+
+
+def test_crops_of_a_batch_are_named_by_their_content_and_kept_once(tmp_path: Path) -> None:
+    batch = analysis("hat", "hat", "shoe", "bag")
+    jpegs = (b"one", b"one", b"two", None)
+    garments = [
+        garment.model_copy(update={"crop": garment.crop.model_copy(update={"jpeg": jpeg})})
+        for garment, jpeg in zip(batch.garments, jpegs, strict=True)
+    ]
+    batch = batch.model_copy(update={"garments": tuple(garments)})
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(lambda _: write_crops(tmp_path, batch), range(40)))
+    names = [garment.crop.file for garment in written[0].garments]
+    assert names[0] == names[1] != names[2]
+    assert names[3] is None
+    assert all(one == written[0] for one in written)
+    assert files(tmp_path) == sorted({str(names[0]), str(names[2])})
+    assert (tmp_path / str(names[2])).read_bytes() == b"two"
+
+
+def test_a_crop_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "crops").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_crops(tmp_path, analysis("hat"))

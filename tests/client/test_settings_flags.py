@@ -68,7 +68,7 @@ def test_help_says_of_every_setting_what_the_declaration_says(look: Callable[...
         assert str(Settings.model_fields[name].description) in words
         assert len(re.findall(rf"{flag(name)}(?![a-z-])", words)) >= 1
     for told in (
-        "--caching / --no-caching",
+        "--cache / --no-cache",
         "[default: yes]",
         "[default: 120] [x>=0.1]",
         "own, 0.35. [0<=x<=1]",
@@ -87,7 +87,7 @@ def test_nothing_given_is_the_default(look: Callable[..., Result], seen: list[An
 
 def test_flags_of_every_kind_are_read_and_win(look: Callable[..., Result], seen: list[Any]) -> None:
     write_settings({"threshold": 0.1, "iou_threshold": 0.2, "caching": True})
-    flags = ("--threshold", "0.5", "--max-garments", "7", "--no-caching", "--mode", "vision", "--cache-dir", "/kept")
+    flags = ("--threshold", "0.5", "--max-garments", "7", "--no-cache", "--mode", "vision", "--cache-dir", "/kept")
     words = ("--vocabulary", "shirt. bag", "--vocabulary", "hat", "--timeout", "9", "--url", "host:1", "--out", "o")
     assert look("a", *flags, *words).exit_code == 0
     wanted = {
