@@ -21,6 +21,7 @@ from fashioncrop_paperdoll.scene import Garment, draw_scene
 from fashioncrop_paperdoll.training import shipping
 from fashioncrop_paperdoll.training.average_precision import average_precision
 from fashioncrop_paperdoll.training.captions import Captions
+from fashioncrop_paperdoll.training.depth_task import DepthTask
 from fashioncrop_paperdoll.training.detector_graph import Answer, TrainedDetector
 from fashioncrop_paperdoll.training.detector_loss import (
     Targets,
@@ -237,6 +238,32 @@ def test_what_is_cut_and_mirrored_keeps_its_garments_under_their_boxes(seed: int
         assert columns.max() + 0.5 == pytest.approx(x1, abs=3)
         assert rows.min() + 0.5 == pytest.approx(y0, abs=3)
         assert rows.max() + 0.5 == pytest.approx(y1, abs=3)
+
+
+class _OneScene:
+    """A pool of one scene, seen again and again."""
+
+    def __init__(self) -> None:
+        scene = draw_scene(1_000_001, 96, 128)
+        depth = np.round(scene.depth * 255).astype(np.uint8)
+        self._sample = Sample(scene.image, scene.labels, depth, scene.garments)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._sample
+
+
+def test_a_depth_estimator_that_answers_nothing_anywhere_still_learns() -> None:
+    pool: Any = _OneScene()
+    task = DepthTask(pool, pool, batch=2)
+    model: Any = task.modules["model"]
+    with torch.no_grad():
+        model.head.conv3.bias.fill_(-5.0)
+    loss, _ = task.loss(np.random.default_rng(0), 0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(model.head.conv3.bias.grad.abs()) > 0.1
 
 
 class _Line:

@@ -41,7 +41,7 @@ DEFAULT_VOCABULARY = (
 )
 """The served pipeline's own, in its order: what most requests ask for."""
 
-_DEFAULT_SHARE, _COLOUR_SHARE = 0.3, 0.15
+_DEFAULT_SHARE, _COLOUR_SHARE, _FEW_SHARE = 0.3, 0.1, 0.35
 _NOUNS = tuple(SYNONYMS)
 # Nothing of these is drawn, so whatever is found for them is wrong.
 _ABSENT = tuple(noun for noun in DEFAULT_VOCABULARY if noun not in (*_NOUNS, "blouse", "top", "sweatshirt", "wallet"))
@@ -68,10 +68,14 @@ def draw_prompts(rng: np.random.Generator, worn: Sequence[Sequence[Garment]]) ->
     """
     if rng.random() < _DEFAULT_SHARE:
         return [_whole_vocabulary(rng, garments) for garments in worn]
-    return [
-        _with_colours(rng, garments) if rng.random() < _COLOUR_SHARE else _some_nouns(rng, garments)
-        for garments in worn
-    ]
+    return [_short(rng, garments) for garments in worn]
+
+
+def _short(rng: np.random.Generator, garments: Sequence[Garment]) -> Prompt:
+    kind = rng.random()
+    if kind < _COLOUR_SHARE:
+        return _with_colours(rng, garments)
+    return _few_nouns(rng, garments) if kind < _COLOUR_SHARE + _FEW_SHARE else _some_nouns(rng, garments)
 
 
 def _whole_vocabulary(rng: np.random.Generator, garments: Sequence[Garment]) -> Prompt:
@@ -90,8 +94,18 @@ def _some_nouns(rng: np.random.Generator, garments: Sequence[Garment]) -> Prompt
     nouns += [noun for noun in _ABSENT if rng.random() < distract]
     nouns = nouns or [str(rng.choice(_NOUNS))]
     rng.shuffle(nouns)
-    phrases = [str(rng.choice(SYNONYMS[noun])) if noun in SYNONYMS and rng.random() < 0.2 else noun for noun in nouns]
-    return _by_noun(phrases, nouns, garments)
+    return _by_noun(_said(rng, nouns), nouns, garments)
+
+
+def _few_nouns(rng: np.random.Generator, garments: Sequence[Garment]) -> Prompt:
+    """One to three nouns, whatever is worn. Where no better name is offered, a coat must still not become a jacket."""
+    nouns = [str(noun) for noun in rng.choice(_NOUNS, rng.integers(1, 4), replace=False)]
+    return _by_noun(_said(rng, nouns), nouns, garments)
+
+
+def _said(rng: np.random.Generator, nouns: Sequence[str]) -> list[str]:
+    """The nouns, some of them by another word."""
+    return [str(rng.choice(SYNONYMS[noun])) if noun in SYNONYMS and rng.random() < 0.2 else noun for noun in nouns]
 
 
 def _by_noun(phrases: Sequence[str], nouns: Sequence[str], garments: Sequence[Garment]) -> Prompt:
