@@ -36,14 +36,6 @@ class View:
     indices: tuple[int, ...]
 
 
-def whole_view(sample: Sample) -> View:
-    """The scene as it was drawn."""
-    height, width = sample.labels.shape
-    boxes = np.asarray([garment.box_xyxy for garment in sample.garments], np.float32).reshape(-1, 4)
-    boxes /= np.asarray([width, height] * 2, np.float32)
-    return View(sample.image, sample.labels, sample.garments, _centred(boxes), tuple(range(len(boxes))))
-
-
 def draw_view(rng: np.random.Generator, sample: Sample, size_hw: tuple[int, int]) -> View:
     """A part of the scene at the size, perhaps mirrored, its light changed a little."""
     height, width = sample.labels.shape
