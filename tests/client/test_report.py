@@ -19,13 +19,13 @@ import pytest
 from PIL import Image
 
 from fashioncrop.errors import OutputError, PhotoError
-from fashioncrop.reporting import ReportEntry, _words, write_report
+from fashioncrop.reporting import ReportEntry, ReportFailure, _words, write_report
 from fashioncrop.results import Colour, Cost, Crop, Depth, PhotoInfo, Usage
 from html_page import Page
 from report_samples import HOSTILE, analysis, drawn, garment, grey, hostile_entry, jpeg
 
 
-def written(path: Path, *entries: ReportEntry, **options: object) -> Page:
+def written(path: Path, *entries: ReportEntry | ReportFailure, **options: object) -> Page:
     write_report(path, entries, **options)  # type: ignore[arg-type]
     return Page(path.read_text(encoding="utf-8"))
 
@@ -170,6 +170,16 @@ def test_a_photo_that_cannot_be_decoded_is_told_in_its_place(path: Path) -> None
     page = written(path, ReportEntry(analysis(garment(0, "coat")), b"no photo"))
     assert "This photo cannot be shown" in page.text
     assert (len(page.with_class("card")), len(page.with_class("box"))) == (1, 0)
+
+
+def test_a_photo_that_was_not_analysed_is_told_in_its_place(path: Path) -> None:
+    gone = ReportFailure("gone/<b>.jpg", "gone/<b>.jpg does not exist.")
+    page = written(path, ReportEntry(analysis(garment()), grey()), gone)
+    words = " ".join(page.text.split())
+    assert "2 photos 1 garment 1 not analysed" in words
+    assert "gone/<b>.jpg not analysed" in words, "in the contents"
+    assert "Not analysed. gone/<b>.jpg does not exist." in words
+    assert len(page.with_class("photo")) == 2
 
 
 def test_another_photo_than_the_one_analysed_is_refused(path: Path) -> None:

@@ -86,14 +86,20 @@ def test_stdin_is_a_photo(run: Run, photographs: dict[str, bytes]) -> None:
 def test_a_failed_photo_is_told_and_the_others_go_on(run: Run, photographs: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(photographs["coffee"])
     (tmp_path / "bad.jpg").write_bytes(b"no photo at all")
-    done = run("analyze", "missing.jpg", "bad.jpg", "good.png", "--json", "--out", "results")
+    secret = "https://me:hush@localhost/a.jpg?signature=hush"
+    wanted = ("missing.jpg", "bad.jpg", "good.png", secret)
+    done = run("analyze", *wanted, "--json", "--out", "results", "--report", "report.html")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1
     lines = done.stderr.decode().splitlines()
     assert any(line.startswith("missing.jpg: ") for line in lines)
     assert any(line.startswith("bad.jpg: ") and "not an image" in line for line in lines)
-    assert "2 of 3 photos failed." in lines
+    assert "3 of 4 photos failed." in lines
     assert (tmp_path / "results" / "good" / "analysis.json").is_file()
+    report = (tmp_path / "report.html").read_text()
+    assert all(f'<bdi>{name}</bdi></a> <span class="alert">not analysed' in report for name in wanted[:2])
+    assert "https://localhost/a.jpg: " in done.stderr.decode()
+    assert "hush" not in report + done.stderr.decode()
 
 
 def test_a_named_error_is_one_line_and_exit_1(run: Run, photographs: dict[str, bytes], tmp_path: Path) -> None:

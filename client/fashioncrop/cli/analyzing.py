@@ -16,12 +16,13 @@ from rich.table import Table
 
 from fashioncrop._client import AnalyzeOptions
 from fashioncrop._output import write_analysis
+from fashioncrop._photo_url import shown_url
 from fashioncrop._sources import Photo
 from fashioncrop.analyzing import open_analyzer
 from fashioncrop.analyzing.opening import options_of
 from fashioncrop.cli.app import app, warn, words
-from fashioncrop.errors import BudgetError, CredentialError, FashionCropError, OutputError
-from fashioncrop.reporting import ReportEntry, write_report
+from fashioncrop.errors import BudgetError, CredentialError, FashionCropError
+from fashioncrop.reporting import ReportEntry, ReportFailure, write_report
 from fashioncrop.results import Analysis, Cost
 from fashioncrop.settings import Settings
 from fashioncrop.settings.flags import with_settings
@@ -59,35 +60,38 @@ def analyze(
     """Find the garments of photos, and describe them where a describer is set."""
     for warning in settings.warnings:
         warn(warning)
-    failed = 0
-
-    def entries() -> Iterator[ReportEntry]:
-        nonlocal failed
-        for source, outcome in in_turn(photos, settings, embeddings=embeddings):
-            if isinstance(outcome, FashionCropError):
-                failed += 1
-                words.print(f"{source}: {outcome}" if len(photos) > 1 else f"{outcome}", markup=False)
-                continue
-            analysis, photo = outcome
-            try:
-                analysis = _tell(analysis, photo, _folder(out, photo, used, len(photos)), as_json=as_json)
-            except OutputError as error:
-                failed += 1
-                words.print(f"{source}: {error}" if len(photos) > 1 else f"{error}", markup=False)
-                continue
-            yield ReportEntry(analysis, photo.data)
-
     used: set[Path] = set()
+
+    def told(source: str, outcome: tuple[Analysis, Photo] | FashionCropError) -> ReportEntry | ReportFailure:
+        try:
+            if isinstance(outcome, FashionCropError):
+                raise outcome
+            analysis, photo = outcome
+            return ReportEntry(
+                _tell(analysis, photo, _folder(out, photo, used, len(photos)), as_json=as_json), photo.data
+            )
+        except FashionCropError as error:
+            failure = ReportFailure(_shown(source), str(error))
+            words.print(f"{failure.source}: {error}" if len(photos) > 1 else f"{error}", markup=False)
+            failures.append(failure)
+            return failure
+
+    failures: list[ReportFailure] = []
+    entries = (told(source, outcome) for source, outcome in in_turn(photos, settings, embeddings=embeddings))
     if report is None:
-        for _ in entries():
-            pass
+        deque(entries, maxlen=0)
     else:
-        write_report(report, entries())
+        write_report(report, entries)
         words.print(f"Report: {report}", markup=False)
-    if failed:
+    if failures:
         if len(photos) > 1:
-            words.print(f"{failed} of {len(photos)} photos failed.", markup=False)
+            words.print(f"{len(failures)} of {len(photos)} photos failed.", markup=False)
         raise typer.Exit(1)
+
+
+def _shown(source: str) -> str:
+    """A URL's password and signature are nobody's business."""
+    return shown_url(source) if "://" in source or source[:5].lower() == "data:" else source
 
 
 def in_turn(

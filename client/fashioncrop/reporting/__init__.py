@@ -4,6 +4,6 @@
 >>> write_report(Path("report.html"), [ReportEntry(analysis, photo_bytes)])  # doctest: +SKIP
 """
 
-from fashioncrop.reporting._report import ReportEntry, write_report
+from fashioncrop.reporting._report import ReportEntry, ReportFailure, write_report
 
-__all__ = ["ReportEntry", "write_report"]
+__all__ = ["ReportEntry", "ReportFailure", "write_report"]

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from fashioncrop.errors import OutputError
 from fashioncrop.reporting._pictures import decoded
-from fashioncrop.reporting._sections import Totals, section
+from fashioncrop.reporting._sections import FailedSection, Totals, section
 from fashioncrop.reporting._words import dollars
 from fashioncrop.results import Analysis
 
@@ -40,8 +40,21 @@ class ReportEntry:
     photo: bytes
 
 
+@dataclass(frozen=True)
+class ReportFailure:
+    """A photo of a report that was not analysed.
+
+    Attributes:
+        source: what was asked for, as a person would recognise it.
+        problem: the sentence that says why.
+    """
+
+    source: str
+    problem: str
+
+
 def write_report(
-    path: Path, entries: Iterable[ReportEntry], *, title: str = _TITLE, made: datetime | None = None
+    path: Path, entries: Iterable[ReportEntry | ReportFailure], *, title: str = _TITLE, made: datetime | None = None
 ) -> None:
     """Write one HTML file that holds everything, pictures too, and asks for nothing from outside.
 
@@ -58,10 +71,15 @@ def write_report(
         PhotoError: a photo is of another size than its analysis says. One that cannot be decoded is told in its place.
     """
     environment = _environment()
-    photo_template = environment.get_template("photo.html")
+    photo_template, failed_template = (environment.get_template(f"{name}.html") for name in ("photo", "failed"))
     totals = Totals()
     with _whole(path) as (file, body):
         for number, entry in enumerate(entries, start=1):
+            if isinstance(entry, ReportFailure):
+                failed = FailedSection(f"p{number}", entry.source, entry.problem)
+                totals.add_failed(failed)
+                _write(path, body, failed_template.generate(section=failed))
+                continue
             found = section(entry.analysis, decoded(entry.photo, entry.analysis.photo), number)
             totals.add(found)
             _write(path, body, photo_template.generate(section=found))

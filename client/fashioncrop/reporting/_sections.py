@@ -101,12 +101,45 @@ class Section:
     cost: str
 
 
+@dataclass(frozen=True)
+class FailedSection:
+    """A photo that was not analysed.
+
+    Attributes:
+        anchor: its `id`.
+        name: what was asked for.
+        problem: why there is no answer.
+    """
+
+    anchor: str
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A line of the table of contents.
+
+    Attributes:
+        anchor: of the section.
+        name: of the photo.
+        summary: how many garments.
+        alert: what to look at first; empty where all is well.
+    """
+
+    anchor: str
+    name: str
+    summary: str
+    alert: str
+
+
 @dataclass
 class Totals:
     """What the head says of all photos.
 
     Attributes:
-        contents: anchor, name, number of garments and of warnings.
+        contents: a line for each photo.
+        failed: photos without an answer.
         garments: found in all photos.
         described: of these, how many have a description.
         tokens: of the photos that a model was asked for this time.
@@ -114,7 +147,8 @@ class Totals:
         unpriced: photos with a cost that the price table does not know.
     """
 
-    contents: list[tuple[str, str, int, int]] = field(default_factory=list)
+    contents: list[Content] = field(default_factory=list)
+    failed: int = 0
     garments: int = 0
     described: int = 0
     tokens: int = 0
@@ -124,13 +158,20 @@ class Totals:
     def add(self, found: Section) -> None:
         """Count one photo."""
         analysis = found.analysis
-        self.contents.append((found.anchor, found.name, len(analysis.garments), len(analysis.warnings)))
+        garments = _words.count(len(analysis.garments), "garment")
+        alert = _words.count(len(analysis.warnings), "warning") if analysis.warnings else ""
+        self.contents.append(Content(found.anchor, found.name, garments, alert))
         self.garments += len(analysis.garments)
         self.described += sum(garment.description is not None for garment in analysis.garments)
         if analysis.cost is not None and not analysis.cached:
             self.tokens += sum(usage.input_tokens + usage.output_tokens for usage in analysis.cost.usages)
             self.dollars += analysis.cost.dollars or 0.0
             self.unpriced += analysis.cost.dollars is None
+
+    def add_failed(self, failed: FailedSection) -> None:
+        """Count one photo that has no answer."""
+        self.contents.append(Content(failed.anchor, failed.name, "", "not analysed"))
+        self.failed += 1
 
     @property
     def figures(self) -> list[tuple[str, str]]:
@@ -139,6 +180,8 @@ class Totals:
             (f"{len(self.contents):,}", "photo" if len(self.contents) == 1 else "photos"),
             (f"{self.garments:,}", "garment" if self.garments == 1 else "garments"),
         ]
+        if self.failed:
+            figures.append((f"{self.failed:,}", "not analysed"))
         if self.described:
             figures.append((f"{self.described:,}", "described"))
         if self.tokens:
