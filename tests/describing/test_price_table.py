@@ -152,3 +152,16 @@ def test_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(OptionError, match=r"not of the form"):
         PriceTable.load(tmp_path / "broken.json")
+
+
+def test_a_model_that_will_be_shut_down_is_told_in_time() -> None:
+    retires = SHIPPED.models["gpt-4o-mini"].retires
+    assert retires is not None
+    day = dt.timedelta(days=1)
+    assert SHIPPED.retirement("gpt-4o-mini", retires - 91 * day) is None
+    before = SHIPPED.retirement("gpt-4o-mini-2024-07-18", retires - 90 * day)
+    assert before is not None
+    assert "gpt-4o-mini-2024-07-18 will be shut down by its maker on 2027-01-14" in before
+    assert "--describer-model, gpt-6-luna for instance" in before
+    assert "was to be" in (SHIPPED.retirement("gpt-4o-mini", retires) or "")
+    assert SHIPPED.retirement("gpt-6-luna", retires) is SHIPPED.retirement("my own", retires) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -57,7 +58,7 @@ async def open_analyzer(
         settings: see `Settings`.
         options: instead of those in the settings.
         budget: counts dollars; by default one with the settings' limit.
-        on_warning: is told, in one sentence, what is wrong with the cache.
+        on_warning: is told, in one sentence, what is wrong with the cache, or soon will be with the describer.
 
     Raises:
         ServerUnavailableError: no server is known.
@@ -73,6 +74,9 @@ async def open_analyzer(
         if settings.describing != "off":
             counted = budget or Budget(settings.max_cost)
             prices = PriceTable.load(settings.prices)
+            notice = prices.retirement(settings.describer_model, dt.datetime.now().astimezone().date())
+            if notice is not None and settings.base_url is None:
+                on_warning(notice)
             describer = Describer(describer_settings(settings), prices=prices, budget=counted)
             await stack.enter_async_context(describer)
         detector: DinoX | None = None

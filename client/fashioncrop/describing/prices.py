@@ -31,6 +31,7 @@ _TILES_SHORT_SIDE_PX = 768
 _PATCH_PX = 32
 _MAX_PATCHES = 1536
 _MAX_FILE_BYTES = 1_000_000
+_NOTICE = dt.timedelta(days=90)
 
 
 class _Strict(BaseModel):
@@ -190,6 +191,21 @@ class PriceTable(_Strict):
         return price.dollars(
             input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cached=usage.cached_input_tokens
         )
+
+    def retirement(self, model: str, today: dt.date) -> str | None:
+        """A sentence for the months before the model's maker shuts it down, and after; None where there is no need.
+
+        Args:
+            model: that is to be asked at its maker's own endpoint.
+            today: in the user's calendar.
+        """
+        price = self.price_of(model)
+        if price is None or price.retires is None or today < price.retires - _NOTICE:
+            return None
+        lasting = [name for name, other in self.models.items() if other.retires is None]
+        other = f" Choose another with --describer-model, {' or '.join(lasting)} for instance." if lasting else ""
+        when = "was to be" if today >= price.retires else "will be"
+        return f"{model} {when} shut down by its maker on {price.retires} (as known on {self.as_of}).{other}"
 
     def image_tokens(self, model: str, size_wh: SizeWh, detail: Detail) -> int | None:
         """Tokens of an image of `size_wh` pixels; None where nobody knows how the model counts it."""
