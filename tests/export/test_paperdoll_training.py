@@ -21,7 +21,7 @@ from fashioncrop_paperdoll.scene import Garment, draw_scene
 from fashioncrop_paperdoll.training import shipping
 from fashioncrop_paperdoll.training.average_precision import average_precision
 from fashioncrop_paperdoll.training.captions import Captions
-from fashioncrop_paperdoll.training.depth_task import DepthTask
+from fashioncrop_paperdoll.training.depth_task import DepthTask, order_loss
 from fashioncrop_paperdoll.training.detector_graph import Answer, TrainedDetector
 from fashioncrop_paperdoll.training.detector_loss import (
     Targets,
@@ -252,6 +252,24 @@ class _OneScene:
 
     def __getitem__(self, index: int) -> Sample:
         return self._sample
+
+
+def test_garments_in_the_wrong_order_cost_what_is_missing_and_others_nothing() -> None:
+    """Three garments of 30 pixels at 0.2, 0.25 and 0.9 of the depth, and one of 3 pixels that nobody sees."""
+    labels = torch.tensor([0] * 7 + [1] * 30 + [2] * 30 + [3] * 30 + [4] * 3).reshape(1, 10, 10)
+    true = torch.tensor([0.0, 0.2, 0.25, 0.9, 0.5])[labels]
+    assert order_loss(true, true, labels) == 0
+    assert order_loss(true * 2, true, labels) == 0, "farther apart is not wrong"
+    swapped = torch.tensor([0.0, 0.25, 0.2, 0.9, 9.0])[labels].requires_grad_()
+    cost = order_loss(swapped, true, labels)
+    assert cost.item() == pytest.approx(0.1 / 3), "0.05 the wrong way round instead of 0.05: one pair of three"
+    (slope,) = torch.autograd.grad(cost, swapped)
+    assert (slope[labels == 1] > 0).all(), "must go back"
+    assert (slope[labels == 2] < 0).all(), "must come nearer"
+    assert (slope[(labels == 0) | (labels == 3) | (labels == 4)] == 0).all()
+    flat = torch.zeros_like(true)
+    assert order_loss(flat, true, labels).item() == pytest.approx((0.05 + 0.1 + 0.1) / 3), "no more than 0.1 is missed"
+    assert order_loss(true, true, torch.zeros_like(labels)) == 0
 
 
 def test_a_depth_estimator_that_answers_nothing_anywhere_still_learns() -> None:
