@@ -71,7 +71,7 @@ RUNS = {
     Model.DETECTOR: Run(
         Model.DETECTOR, Path(), Recipe(steps=4000, evaluate_steps=500), scenes=16_000, batch=12, small_steps=2000
     ),
-    Model.CLIP: Run(Model.CLIP, Path(), Recipe(steps=1500, rate=1e-3, evaluate_steps=250), scenes=6000, batch=256),
-    Model.DEPTH: Run(Model.DEPTH, Path(), Recipe(steps=4000, rate=1e-3, evaluate_steps=500), scenes=16_000, batch=16),
+    Model.CLIP: Run(Model.CLIP, Path(), Recipe(steps=1000, rate=1e-3, evaluate_steps=250), scenes=6000, batch=256),
+    Model.DEPTH: Run(Model.DEPTH, Path(), Recipe(steps=3000, rate=1e-3, evaluate_steps=500), scenes=16_000, batch=16),
 }
 """What the shipped checkpoints were trained by."""
