@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,20 @@ def ship(
 
     for written in shipping.ship(folder, tuple(model or Model)):
         sys.stdout.write(f"{written}\n")
+
+
+@app.command()
+def card(
+    accuracy: Annotated[Path, typer.Argument(help="What benchmarks/accuracy.py --models paperdoll --json wrote.")],
+) -> None:
+    """Write the model card of the shipped checkpoints, with what was measured of them."""
+    from fashioncrop_export.shipped import CHECKPOINTS, package_folder  # noqa: PLC0415 - see train
+    from fashioncrop_paperdoll.training import model_card  # noqa: PLC0415
+
+    folder = package_folder() / CHECKPOINTS
+    text = model_card.render(json.loads(accuracy.read_text(encoding="utf-8")), folder)
+    (folder / model_card.CARD_FILE).write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{folder / model_card.CARD_FILE}\n")
 
 
 def main() -> None:

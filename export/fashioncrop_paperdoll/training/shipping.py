@@ -15,7 +15,7 @@ from fashioncrop_export.checkpoints import Family
 from fashioncrop_export.shipped import CHECKPOINTS, package_folder, refresh
 from fashioncrop_paperdoll.training.recipes import Model
 
-_FAMILIES = {
+FAMILIES = {
     Model.DETECTOR: Family.GROUNDING_DINO,
     Model.CLIP: Family.CLIP,
     Model.DEPTH: Family.DEPTH_ANYTHING,
@@ -49,7 +49,7 @@ def ship(folder: Path, models: tuple[Model, ...] = tuple(Model)) -> list[Path]:
             )
     written = []
     for model in models:
-        target = package_folder() / CHECKPOINTS / _FAMILIES[model]
+        target = package_folder() / CHECKPOINTS / FAMILIES[model]
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder / model / "checkpoint", target)
         figures = _figures(folder / model / "log.jsonl", _CURVES[model][0])
