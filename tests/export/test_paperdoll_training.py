@@ -24,6 +24,7 @@ from fashioncrop_paperdoll.training.captions import Captions
 from fashioncrop_paperdoll.training.depth_task import DepthTask, order_loss
 from fashioncrop_paperdoll.training.detector_graph import Answer, TrainedDetector
 from fashioncrop_paperdoll.training.detector_loss import (
+    Matches,
     Targets,
     answer_loss,
     corners,
@@ -37,6 +38,7 @@ from fashioncrop_paperdoll.training.loop import Workers, rate_share, train
 from fashioncrop_paperdoll.training.pool import Sample
 from fashioncrop_paperdoll.training.prompts import DEFAULT_VOCABULARY, SYNONYMS, draw_prompts
 from fashioncrop_paperdoll.training.recipes import Model, Recipe
+from fashioncrop_paperdoll.training.steering import finds_nothing_else
 from fashioncrop_paperdoll.training.views import draw_view
 
 seeds = st.integers(0, 2**32)
@@ -334,6 +336,44 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rate_share(300, recipe) == rate_share(599, recipe) == pytest.approx(1)
     assert rate_share(800, recipe) == pytest.approx(0.51, abs=0.01)
     assert rate_share(999, recipe) < 0.03
+    tail = Recipe(steps=1000, tail_steps=100, decay_share=0.4)
+    assert [rate_share(step, tail) for step in range(1000)] == [rate_share(step, recipe) for step in range(1000)]
+    assert rate_share(1000, tail) == pytest.approx(0.1)
+    assert rate_share(1099, tail) < 0.001
+
+
+@pytest.mark.parametrize(("focused", "chance"), [(True, 1 / 21), (False, 0.52)])
+def test_a_score_of_the_default_threshold_means(*, focused: bool, chance: float) -> None:
+    """The score of least loss of an answer that is right by `chance` is 0.35."""
+    box = torch.tensor([[[0.5, 0.5, 0.2, 0.2]]])
+    targets = Targets(box, torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1, 1))
+    none = torch.zeros(0, dtype=torch.long)
+    right, wrong = Matches(*(torch.zeros(1, dtype=torch.long),) * 3), Matches(none, none, none)
+    logit = torch.logit(torch.tensor(0.35)).reshape(1, 1, 1).requires_grad_()
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    losses = [answer_loss(Answer(logit, box), targets, matches, mask, focused=focused)[0] for matches in (right, wrong)]
+    (slope,) = torch.autograd.grad(chance * losses[0] + (1 - chance) * losses[1], logit)
+    assert abs(float(slope)) < 0.02
+
+
+def test_a_find_on_what_nobody_asked_for_is_seen() -> None:
+    skirt, bag = (
+        Garment(noun, "red", "plain", box, visible_pixels=2500, person=0)
+        for noun, box in (("skirt", (0, 0, 50, 50)), ("bag", (60, 60, 100, 100)))
+    )
+    on_skirt, on_bag, beside = (0, 0, 0.5, 0.5), (0.6, 0.6, 1, 1), (0.5, 0, 0.9, 0.4)
+
+    def clean(boxes: list[tuple[float, ...]], score: float, asked: tuple[str, ...]) -> bool:
+        shares = np.asarray(boxes, np.float32).reshape(-1, 4)
+        scores, labels = np.full(len(boxes), score, np.float32), np.zeros(len(boxes), np.int64)
+        return finds_nothing_else((shares, scores, labels), [skirt, bag], asked, (100, 100))
+
+    assert clean([on_skirt, on_bag], 0.9, ("skirt", "bag"))
+    assert not clean([on_skirt, on_bag], 0.9, ("skirt", "coat"))
+    assert clean([on_skirt, on_bag], 0.3, ("skirt", "coat"))
+    assert clean([on_skirt, beside], 0.9, ("skirt", "coat"))
+    assert not clean([on_skirt], 0.9, ("hat", "coat"))
+    assert clean([], 0.9, ("hat", "coat"))
 
 
 def _trained(folder: Path, judged: list[dict[str, float]]) -> None:

@@ -20,6 +20,7 @@ from fashioncrop_paperdoll.training.detector_graph import Answer
 
 _L1_WEIGHT, _GIOU_WEIGHT, _SCORE_WEIGHT = 5.0, 2.0, 2.0
 _NEGATIVE_ALPHA, _GAMMA = 0.75, 2.0
+_PLAIN_NEGATIVE = 2.0
 _TOKENS_EACH = 6
 _OUTSIDE, _FAR = 100.0, 1e6  # more than any cost, and more than that
 
@@ -127,6 +128,7 @@ def answer_loss(
     *,
     counts: Tensor | None = None,
     relative: bool = False,
+    focused: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Loss of scores, and of boxes.
 
@@ -137,6 +139,9 @@ def answer_loss(
         token_mask: bool [batch, tokens].
         counts: bool [batch, answers]; others are not judged. All by default.
         relative: several answers a garment: the best of them is right, the others as far as they overlap as well.
+        focused: mistakes that are nearly none count nearly nothing. That is how a detector learns, but not what a
+            score should mean: it ends where one chance in twenty is a score of 0.35. Otherwise every mistake counts,
+            and a find that is wrong twice as much as one that is missed, so that 0.35 is an even chance.
     """
     at = (matches.batch, matches.answer)
     wanted_boxes = targets.boxes_cxcywh[matches.batch, matches.garment]
@@ -150,7 +155,8 @@ def answer_loss(
     wanted = torch.zeros_like(answer.logits)
     wanted[at] = targets.tokens[matches.batch, matches.garment] * quality[:, None]
     shares = answer.logits.detach().sigmoid()
-    weight = torch.where(wanted > 0, torch.ones_like(wanted), _NEGATIVE_ALPHA * shares**_GAMMA)
+    negative = _NEGATIVE_ALPHA * shares**_GAMMA if focused else torch.full_like(shares, _PLAIN_NEGATIVE)
+    weight = torch.where(wanted > 0, torch.ones_like(wanted), negative)
     weight = weight * token_mask[:, None]
     if counts is not None:
         weight = weight * counts[..., None]

@@ -15,7 +15,7 @@ from transformers import GroundingDinoForObjectDetection
 
 from fashioncrop_export.small_tokenizers import save_wordpiece
 from fashioncrop_paperdoll.palette import COLOURS, PATTERNS
-from fashioncrop_paperdoll.training.average_precision import average_precision
+from fashioncrop_paperdoll.training.average_precision import Found, average_precision
 from fashioncrop_paperdoll.training.captions import Captions
 from fashioncrop_paperdoll.training.checkpoint import save_checkpoint
 from fashioncrop_paperdoll.training.detector_graph import Outputs, TrainedDetector
@@ -29,8 +29,9 @@ from fashioncrop_paperdoll.training.detector_loss import (
     moved_boxes,
 )
 from fashioncrop_paperdoll.training.detector_model import D_MODEL, MAX_TOKENS, QUERIES, new_detector
-from fashioncrop_paperdoll.training.pool import HEIGHT_PX, WIDTH_PX, Pool
+from fashioncrop_paperdoll.training.pool import HEIGHT_PX, WIDTH_PX, Pool, Sample
 from fashioncrop_paperdoll.training.prompts import DEFAULT_VOCABULARY, SYNONYMS, draw_prompts
+from fashioncrop_paperdoll.training.steering import finds_nothing_else
 from fashioncrop_paperdoll.training.views import IMAGENET_MEAN, IMAGENET_STD, View, draw_view, normalised
 from fashioncrop_paperdoll.training.words import WORDS
 
@@ -83,11 +84,15 @@ class DetectorTask:
         validation: scenes to be judged by.
         batch: scenes a step and process.
         small_steps: this many first steps see smaller pictures, which is cheaper.
+        focused_steps: after these, scores learn to be probabilities; see `answer_loss`.
         device: of the model.
     """
 
-    def __init__(self, pool: Pool, validation: Pool, *, batch: int, small_steps: int, device: str = "cpu") -> None:
-        self.pool, self.validation, self.batch, self.small_steps = pool, validation, batch, small_steps
+    def __init__(
+        self, pool: Pool, validation: Pool, *, batch: int, small_steps: int, focused_steps: int, device: str = "cpu"
+    ) -> None:
+        self.pool, self.validation, self.batch = pool, validation, batch
+        self.small_steps, self.focused_steps = small_steps, focused_steps
         self.device = torch.device(device)
         model = new_detector()
         self.trained = TrainedDetector(model, _FREE_GROUPS + _MOVED_GROUPS)
@@ -110,10 +115,18 @@ class DetectorTask:
         moved = [moved_boxes(targets, QUERIES, generator) for _ in range(_MOVED_GROUPS)]
         outputs = self.trained(pixels, input_ids, [boxes for boxes, _, _ in moved], _FREE_GROUPS)
         with torch.autocast(self.device.type, enabled=False):
-            return self._judge(outputs, targets, moved, (views, labels, spans), input_ids != 0)
+            focused = step < self.focused_steps
+            return self._judge(outputs, targets, moved, (views, labels, spans), input_ids != 0, focused=focused)
 
     def _judge(
-        self, outputs: Outputs, targets: Targets, moved: list[Any], truth: tuple[Any, ...], token_mask: Tensor
+        self,
+        outputs: Outputs,
+        targets: Targets,
+        moved: list[Any],
+        truth: tuple[Any, ...],
+        token_mask: Tensor,
+        *,
+        focused: bool,
     ) -> tuple[Tensor, dict[str, float]]:
         views, labels, spans = truth
         matches = match_tokens(outputs.proposals, targets, outputs.centres)
@@ -123,10 +136,11 @@ class DetectorTask:
         for index, groups in enumerate(outputs.layers):
             for group, answer in enumerate(groups):
                 if group <= _FREE_GROUPS:
-                    scores, boxes = answer_loss(answer, targets, match_one_to_one(answer, targets), token_mask)
+                    matches = match_one_to_one(answer, targets)
+                    scores, boxes = answer_loss(answer, targets, matches, token_mask, focused=focused)
                 else:
                     _, fixed, judged = moved[group - 1 - _FREE_GROUPS]
-                    scores, boxes = answer_loss(answer, targets, fixed, token_mask, counts=judged)
+                    scores, boxes = answer_loss(answer, targets, fixed, token_mask, counts=judged, focused=focused)
                 total = total + scores + boxes
                 if index == len(outputs.layers) - 1:
                     name = "served" if group == 0 else "free" if group <= _FREE_GROUPS else "moved"
@@ -144,23 +158,32 @@ class DetectorTask:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """AP by the served pipeline's default vocabulary."""
-        wrapped = TrainedDetector(model, 0).eval()  # type: ignore[arg-type]  # the model of this task
-        ids, spans = self.captions.batch([DEFAULT_VOCABULARY])
-        input_ids = torch.from_numpy(ids).to(self.device)
-        found = []
+        """AP by the served pipeline's default vocabulary, and whether two nouns steer what is found."""
         samples = list(self.validation)
+        truth = [sample.garments for sample in samples]
+        found = self._found(model, samples, [DEFAULT_VOCABULARY] * len(samples))
+        precision = average_precision(found, truth, DEFAULT_VOCABULARY, FULL_HW)
+        rng = np.random.default_rng(0)
+        asked = [tuple(str(noun) for noun in rng.choice(_NOUNS, 2, replace=False)) for _ in samples]
+        found = self._found(model, samples, asked)
+        clean = [finds_nothing_else(*each, FULL_HW) for each in zip(found, truth, asked, strict=True)]
+        return {**precision, "steering": float(np.mean(clean))}
+
+    def _found(self, model: nn.Module, samples: Sequence[Sample], asked: Sequence[Sequence[str]]) -> list[Found]:
+        wrapped = TrainedDetector(model, 0).eval()  # type: ignore[arg-type]  # the model of this task
+        found: list[Found] = []
         for start in range(0, len(samples), 10):
-            images = [sample.image for sample in samples[start : start + 10]]
-            pixels = torch.from_numpy(normalised(images)).to(self.device)
-            answer = wrapped(pixels, input_ids.expand(len(images), -1)).layers[-1][0]
+            own = slice(start, start + 10)
+            ids, spans = self.captions.batch(asked[own])
+            pixels = torch.from_numpy(normalised([sample.image for sample in samples[own]])).to(self.device)
+            answer = wrapped(pixels, torch.from_numpy(ids).to(self.device)).layers[-1][0]
             shares = answer.logits.sigmoid()
-            phrases = torch.stack([shares[..., first:stop].amax(-1) for first, stop in spans[0]], -1)
-            scores, labels = phrases.max(-1)
-            found += list(
-                zip(corners(answer.boxes_cxcywh).cpu().numpy(), scores.cpu().numpy(), labels.cpu().numpy(), strict=True)
-            )
-        return average_precision(found, [sample.garments for sample in samples], DEFAULT_VOCABULARY, FULL_HW)
+            for index, places in enumerate(spans):
+                phrases = torch.stack([shares[index, :, first:stop].amax(-1) for first, stop in places], -1)
+                scores, labels = phrases.max(-1)
+                boxes = corners(answer.boxes_cxcywh[index])
+                found.append((boxes.cpu().numpy(), scores.cpu().numpy(), labels.cpu().numpy()))
+        return found
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """The checkpoint as the published one is laid out, weights in fp16."""

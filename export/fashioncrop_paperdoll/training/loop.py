@@ -22,6 +22,7 @@ from fashioncrop_paperdoll.training.recipes import Recipe
 
 _WARM_UP_STEPS = 200
 _FINAL_RATE = 0.02
+_TAIL_RATE = 0.1
 _LONGEST_GRADIENT = 1.0
 
 
@@ -94,7 +95,7 @@ def train(task: Task, recipe: Recipe, folder: Path, workers: Workers) -> None:
         step = state["step"]
     device = parameters[0].device.type
     log = _Log(folder / "log.jsonl", writes=workers.rank == 0)
-    while step < recipe.steps:
+    while step < recipe.total_steps:
         task.modules.train()
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * rate_share(step, recipe) * group["share"]
@@ -113,7 +114,7 @@ def train(task: Task, recipe: Recipe, folder: Path, workers: Workers) -> None:
         log.add({"loss": float(loss.detach()), "gradient": length, **parts})
         if step % recipe.report_steps == 0:
             log.report(step, recipe.rate * rate_share(step - 1, recipe))
-        if step % recipe.evaluate_steps == 0 or step == recipe.steps:
+        if step % recipe.evaluate_steps == 0 or step == recipe.total_steps:
             if workers.rank == 0:
                 log.write({"step": step, **task.evaluate(averaged)})
                 state = {
@@ -131,7 +132,9 @@ def train(task: Task, recipe: Recipe, folder: Path, workers: Workers) -> None:
 
 
 def rate_share(step: int, recipe: Recipe) -> float:
-    """Share of the highest learning rate at this step: a short rise, a long plateau, a cosine down."""
+    """Share of the highest learning rate at this step: a short rise, a plateau, a cosine down; then a low one."""
+    if step >= recipe.steps:
+        return _TAIL_RATE * 0.5 * (1 + math.cos(math.pi * (step - recipe.steps) / recipe.tail_steps))
     warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
     decay_steps = recipe.steps * recipe.decay_share
     late = max(0.0, (step - (recipe.steps - decay_steps)) / decay_steps)

@@ -12,7 +12,8 @@ class Recipe:
     """How long and how fast.
 
     Attributes:
-        steps: batches in all.
+        steps: batches until the rate has fallen.
+        tail_steps: batches after that, at a low rate, in which the detector's scores become probabilities.
         decay_share: the last part of the steps, over which the rate falls.
         rate: learning rate of AdamW at its highest.
         weight_decay: of matrices; vectors have none.
@@ -24,6 +25,7 @@ class Recipe:
     """
 
     steps: int
+    tail_steps: int = 0
     decay_share: float = 0.35
     rate: float = 7e-4
     weight_decay: float = 0.02
@@ -32,6 +34,11 @@ class Recipe:
     report_steps: int = 50
     evaluate_steps: int = 1000
     half: bool = True
+
+    @property
+    def total_steps(self) -> int:
+        """Batches in all."""
+        return self.steps + self.tail_steps
 
 
 class Model(StrEnum):
@@ -69,7 +76,12 @@ class Run:
 
 RUNS = {
     Model.DETECTOR: Run(
-        Model.DETECTOR, Path(), Recipe(steps=4000, evaluate_steps=500), scenes=16_000, batch=12, small_steps=2000
+        Model.DETECTOR,
+        Path(),
+        Recipe(steps=4000, tail_steps=800, evaluate_steps=500),
+        scenes=16_000,
+        batch=12,
+        small_steps=2000,
     ),
     Model.CLIP: Run(Model.CLIP, Path(), Recipe(steps=1000, rate=1e-3, evaluate_steps=250), scenes=6000, batch=256),
     Model.DEPTH: Run(Model.DEPTH, Path(), Recipe(steps=3000, rate=1e-3, evaluate_steps=500), scenes=16_000, batch=16),

@@ -55,4 +55,11 @@ def _make_task(run: Run, processes: int) -> Task:
     pools = [Pool(run.folder.parent / "scenes", seeds, processes=processes) for seeds in (training, judging)]
     if run.model is Model.DEPTH:
         return DepthTask(pools[0], pools[1], batch=batch, device=run.device)
-    return DetectorTask(pools[0], pools[1], batch=batch, small_steps=run.small_steps, device=run.device)
+    return DetectorTask(
+        pools[0],
+        pools[1],
+        batch=batch,
+        small_steps=run.small_steps,
+        focused_steps=run.recipe.steps,
+        device=run.device,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ FAMILIES = {
     Model.DEPTH: Family.DEPTH_ANYTHING,
 }
 _CURVES = {
-    Model.DETECTOR: ("ap", "ap50"),
+    Model.DETECTOR: ("ap", "ap50", "steering"),
     Model.CLIP: ("caption to crop of 100", "crop to caption", "noun", "colour", "pattern"),
     Model.DEPTH: ("correlation", "order"),
 }
@@ -73,7 +74,7 @@ def _draw(figures: list[dict[str, Any]], names: tuple[str, ...], file: Path) -> 
     with mpl.rc_context({"svg.hashsalt": "fashioncrop", "svg.fonttype": "none"}):
         figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
         for name in names:
-            axes.plot(steps, [entry[name] for entry in figures], label=name)
+            axes.plot(steps, [entry.get(name, math.nan) for entry in figures], label=name)
         axes.set(xlabel="steps", ylabel="share", ylim=(0, 1))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right", fontsize="small")
