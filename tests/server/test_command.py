@@ -86,8 +86,8 @@ def test_stdin_is_a_photo(run: Run, photographs: dict[str, bytes]) -> None:
 def test_a_failed_photo_is_told_and_the_others_go_on(run: Run, photographs: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(photographs["coffee"])
     (tmp_path / "bad.jpg").write_bytes(b"no photo at all")
-    secret = "https://me:hush@localhost/a.jpg?signature=hush"
-    wanted = ("missing.jpg", "bad.jpg", "good.png", secret)
+    private = "https://me:hush@localhost/a.jpg?signature=hush"
+    wanted = ("missing.jpg", "bad.jpg", "good.png", private)
     done = run("analyze", *wanted, "--json", "--out", "results", "--report", "report.html")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1
