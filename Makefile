@@ -14,11 +14,14 @@ OUT ?= demo-output
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 # A server of its own, so that a demo never stops one that is running.
 DEMO_STATE := $(abspath $(VENV))/demo-server
+BENCH_OUT ?= bench-output
+PERF_ANALYZER := $(VENV)/perf_analyzer/bin/perf_analyzer
+BENCH := FASHIONCROP_PERF_ANALYZER=$(PERF_ANALYZER) $(BIN)/python benchmarks
 
-.PHONY: demo test check help
+.PHONY: demo test check bench bench-full help
 
 help: ## What can be made.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # What serving needs; torch is not in it.
 $(SERVES): pyproject.toml constraints.txt
@@ -29,7 +32,7 @@ $(SERVES): pyproject.toml constraints.txt
 	touch $@
 
 $(INSTALLED): $(SERVES)
-	$(INSTALL) -e '.[server,export,training,describe,batch,redis,dev]'
+	$(INSTALL) -e '.[server,export,training,describe,batch,catalogue,redis,gateway,jobs,traces,bench,dev]'
 	touch $@
 
 demo: $(INSTALLED) ## Make the engines, start the server, find the garments of a photo.
@@ -47,8 +50,41 @@ test: $(INSTALLED) ## Run every test; installs the two Debian packages that they
 	    { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install -y --no-install-recommends chromium redis-server; }
 	$(BIN)/python -m pytest
 
+# The same questions on the same small models, in minutes and in hours; `bench-full` also on models of full size.
+# To publish them: make bench-full BENCH_OUT=benchmarks/results && .venv/bin/python benchmarks/tables.py
+bench: $(INSTALLED) $(PERF_ANALYZER) ## Measure speed, the short set: minutes.
+	$(BENCH)/pipeline.py --against usual --against documented --clients 1,8 --rounds 1 --seconds 5 --out $(BENCH_OUT)
+	$(BENCH)/overhead.py --requests 16 --seconds 5 --out $(BENCH_OUT)
+	$(BENCH)/models.py --clients 1,2 --rounds 1 --seconds 1 --out $(BENCH_OUT)
+	$(BENCH)/scale.py --groups threads,batch --rounds 1 --seconds 3 --out $(BENCH_OUT)
+	@# The page is made whether or not the server stayed as it was.
+	$(BENCH)/soak.py --seconds 60 --find 5 --out $(BENCH_OUT); soaked=$$?; \
+	    $(BENCH)/tables.py --results $(BENCH_OUT) --page $(BENCH_OUT)/BENCHMARKS.md && exit $$soaked
+
+bench-full: $(INSTALLED) $(PERF_ANALYZER) ## Measure speed, everything, on small models and on models of full size: hours.
+	$(BENCH)/pipeline.py --compile-within 1800 --out $(BENCH_OUT)
+	$(BENCH)/pipeline.py --against documented --size 384x512 --queue-delay-ms 20 \
+	    --name pipeline-paperdoll-waiting --out $(BENCH_OUT)
+	$(BENCH)/pipeline.py --models random --variant int8 --photos 2 --seconds 30 --compile-within 3600 --out $(BENCH_OUT)
+	$(BENCH)/overhead.py --out $(BENCH_OUT)
+	$(BENCH)/overhead.py --models random --photos 4 --requests 12 --clients 2 --seconds 30 --out $(BENCH_OUT)
+	$(BENCH)/models.py --out $(BENCH_OUT)
+	$(BENCH)/models.py --models random --clients 1,2 --rounds 2 --seconds 10 --no-transport --out $(BENCH_OUT)
+	$(BENCH)/scale.py --out $(BENCH_OUT)
+	$(BENCH)/scale.py --models random --groups threads,instances,batch --clients 4 --photos 2 --rounds 1 --seconds 30 \
+	    --out $(BENCH_OUT)
+	@# The page is made whether or not the server stayed as it was.
+	$(BENCH)/soak.py --out $(BENCH_OUT); soaked=$$?; \
+	    $(BENCH)/tables.py --results $(BENCH_OUT) --page $(BENCH_OUT)/BENCHMARKS.md && exit $$soaked
+
+# NVIDIA's program comes in a wheel of the client of another version, which must not get into the environment.
+$(PERF_ANALYZER): | $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps --upgrade \
+	    --target $(VENV)/perf_analyzer tritonclient==2.51.0
+
 check: $(INSTALLED) ## Style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=$(BACKEND) $(BIN)/mypy $(wildcard $(BACKEND)/*.py)
+	$(BIN)/mypy benchmarks/pipeline.py

@@ -61,10 +61,6 @@ def run(  # noqa: PLR0913 - one option, one argument
             "default where it names every category."
         ),
     ] = Vocabulary.AUTO,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With --url: text_embedder's tokenizer.json, to measure text to crop."),
-    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is left to chance.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write figures and environment as JSON.")
@@ -73,8 +69,6 @@ def run(  # noqa: PLR0913 - one option, one argument
     """Measure detection, steering, colours, text search and depth order of a served pipeline against a dataset."""
     if (models is None) == (url is None):
         raise typer.BadParameter("Say what to measure: --models (a server of its own) or --url (one that runs).")
-    if tokenizer is not None and url is None:
-        raise typer.BadParameter("--tokenizer is for --url; a server of this benchmark's own has one.")
     folders = _folders(data, annotations, images)
     if (scenes is None) == (folders is None):
         raise typer.BadParameter("Say what to measure on: --scenes N, --data FOLDER, or --annotations and --images.")
@@ -85,7 +79,7 @@ def run(  # noqa: PLR0913 - one option, one argument
     if json_file is not None:
         check_writable(json_file)
     chosen = folders if folders is not None else scenes or 0
-    settings = Settings(models, url, chosen, limit, vocabulary, tokenizer, seed)
+    settings = Settings(models, url, chosen, limit, vocabulary, seed)
     words = Console(stderr=True, highlight=False, soft_wrap=True)
     columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=words, transient=True) as progress:

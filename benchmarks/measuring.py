@@ -26,7 +26,6 @@ from serving import OnWords, Serving, served
 from settings import Folders, Settings
 from steering_measures import steering_figures, terms_of
 from taxonomy import Taxonomy, choose_taxonomy
-from text_embedding import TextTokenizer, embed_texts, tokenizer_in
 from truths import Dataset, DatasetError
 
 FORMAT = 1
@@ -34,6 +33,8 @@ FORMAT = 1
 _TIMEOUT_S = 600.0
 """A request; full-size models on a slow processor take a minute."""
 _REACHED_WITHIN_S = 10.0
+_TEXTS = 256
+"""In one request; the pipeline takes no more."""
 _MOST_NAMED = 100
 """Unusable photos that are named; the number is of all."""
 
@@ -58,9 +59,8 @@ def measure(settings: Settings, *, words: OnWords, on_photo: OnPhoto) -> dict[st
     taxonomy = choose_taxonomy(dataset, settings.vocabulary)
     indices = _sample(len(dataset), settings.limit, settings.seed)
     with _serving(settings, words) as serving:
-        tokenizer = _tokenizer(settings, serving) if dataset.has_colours else None
         asked_s = time.monotonic()
-        document = asyncio.run(_figures(serving, dataset, taxonomy, indices, tokenizer, settings, on_photo))
+        document = asyncio.run(_figures(serving, dataset, taxonomy, indices, settings, on_photo))
         asking_s = time.monotonic() - asked_s
     return {
         "benchmark": "accuracy",
@@ -99,17 +99,11 @@ def _serving(settings: Settings, words: OnWords) -> Iterator[Serving]:
         yield serving
 
 
-def _tokenizer(settings: Settings, serving: Serving) -> TextTokenizer | None:
-    file = tokenizer_in(serving.repository) if serving.repository is not None else settings.tokenizer
-    return TextTokenizer(file) if file is not None else None
-
-
 async def _figures(
     serving: Serving,
     dataset: Dataset,
     taxonomy: Taxonomy,
     indices: Sequence[int],
-    tokenizer: TextTokenizer | None,
     settings: Settings,
     on_photo: OnPhoto,
 ) -> dict[str, Any]:
@@ -132,7 +126,7 @@ async def _figures(
     if not any(len(one.answered[0]) for one in seen):
         raise DatasetError("No annotation is left in the photos that were measured. Take more of them: --limit.")
     measures, left_out = _measures(seen, taxonomy, plan)
-    measures["text_to_crop"], left_out["text_to_crop"] = await _text_to_crop(serving, collected, tokenizer)
+    measures["text_to_crop"], left_out["text_to_crop"] = await _text_to_crop(serving, dataset, collected)
     return {
         "server": {"version": version, "own": serving.repository is not None},
         "models": _models(collected, serving),
@@ -181,16 +175,17 @@ def _rates(tally: Tally) -> dict[str, Any]:
 
 
 async def _text_to_crop(
-    serving: Serving, collected: Collected, tokenizer: TextTokenizer | None
+    serving: Serving, dataset: Dataset, collected: Collected
 ) -> tuple[dict[str, Any] | None, str | None]:
     rounds = collected.crops.rounds()
     captions = captions_of(rounds)
-    if len(captions) < 2:  # noqa: PLR2004 - one caption is never confused
+    if not dataset.has_colours or len(captions) < 2:  # noqa: PLR2004 - one caption is never confused
         return None, "The annotations describe no two garments differently."
-    if tokenizer is None:
-        return None, "A server at an address does not tell its tokeniser. Name it: --tokenizer FILE."
-    texts = await embed_texts(serving.url, tokenizer, captions, timeout_s=_TIMEOUT_S)
-    return text_to_crop_figures(rounds, texts), None
+    async with AsyncClient(serving.url, timeout_s=_TIMEOUT_S) as client:
+        embedded = [
+            await client.embed_texts(captions[start : start + _TEXTS]) for start in range(0, len(captions), _TEXTS)
+        ]
+    return text_to_crop_figures(rounds, dict(zip(captions, np.concatenate(embedded), strict=True))), None
 
 
 def _models(collected: Collected, serving: Serving) -> list[dict[str, Any]]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fashioncrop import EmbeddedServer
-from fashioncrop.errors import DeploymentError
+from fashioncrop.errors import DeploymentError, OptionError
 from fashioncrop.model_repository import Role
+
+if TYPE_CHECKING:
+    from fashioncrop_export.variants import Variant
 
 NAMED_MODELS = ("paperdoll", "full", "random", "tiny")
 
@@ -45,14 +49,41 @@ def served(models: str, words: OnWords) -> Iterator[Serving]:
     Raises:
         FashionCropError: the models cannot be exported, or the server does not start.
     """
-    repository = _export(models, words)
+    repository = exported(models, words)
+    with running(repository, words) as server:
+        yield Serving(server.grpc_url, repository)
+
+
+@contextmanager
+def running(repository: Path, words: OnWords, *, config_name: str = "") -> Iterator[EmbeddedServer]:
+    """Serve a repository for as long as the block lasts, beside whatever else runs on this machine.
+
+    Args:
+        repository: has every engine.
+        words: told that it starts.
+        config_name: prefer each model's `configs/<config_name>.pbtxt`.
+
+    Raises:
+        EmbeddedServerError: the server does not start.
+    """
     with tempfile.TemporaryDirectory(prefix="fashioncrop-benchmark-") as state:
         words("Starting the server ...")
-        with EmbeddedServer(repository=repository, state_folder=Path(state)) as server:
-            yield Serving(server.grpc_url, repository)
+        with EmbeddedServer(repository=repository, state_folder=Path(state), config_name=config_name) as server:
+            yield server
 
 
-def _export(models: str, words: OnWords) -> Path:
+def exported(models: str, words: OnWords, variants: Sequence[str] = ()) -> Path:
+    """The models' repository in the cache, exported if need be.
+
+    Args:
+        models: as for `served`.
+        words: likewise.
+        variants: forms in which the models are to be there beside fp32, such as `int8`.
+
+    Raises:
+        OptionError: there is no such variant.
+        FashionCropError: the models cannot be exported.
+    """
     try:
         from fashioncrop_export.exporting import Request, Stage, export  # noqa: PLC0415 - an extra
         from fashioncrop_export.sources import default_cache  # noqa: PLC0415 - likewise
@@ -73,8 +104,18 @@ def _export(models: str, words: OnWords) -> Path:
         raise DeploymentError(
             f"The cache {repository} cannot be written: {error.strerror}. Choose another: FASHIONCROP_CACHE."
         ) from error
-    export(Request(models=models, repository=repository, cache=default_cache()), tell)
+    request = Request(models=models, repository=repository, cache=default_cache(), variants=_known(variants))
+    export(request, tell)
     return repository
+
+
+def _known(variants: Sequence[str]) -> tuple[Variant, ...]:
+    from fashioncrop_export.variants import Variant  # noqa: PLC0415 - an extra
+
+    unknown = set(variants) - set(Variant)
+    if unknown:
+        raise OptionError(f"Variants are {', '.join(Variant)}; got {', '.join(sorted(unknown))}.")
+    return tuple(Variant(one) for one in variants)
 
 
 def repository_name(models: str) -> str:

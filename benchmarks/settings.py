@@ -38,7 +38,6 @@ class Settings:
         data: how many drawn scenes, or where the photos are.
         limit: photos at most; None for all.
         vocabulary: what the server is asked for.
-        tokenizer: text_embedder's, for a server at an address.
         seed: of everything that is left to chance.
     """
 
@@ -47,5 +46,4 @@ class Settings:
     data: int | Folders
     limit: int | None
     vocabulary: Vocabulary
-    tokenizer: Path | None
     seed: int

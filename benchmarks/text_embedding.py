@@ -1,4 +1,4 @@
-"""Texts to vectors by the server's own text_embedder."""
+"""Texts to token ids as text_embedder reads them, where it is asked without the pipeline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fashioncrop._triton import TritonConnection
 from fashioncrop.errors import DeploymentError, ModelFileError
 from fashioncrop.model_repository import Role, engine_folder
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 _END_OF_TEXT = "<|endoftext|>"
 _CLIP_MAX_TOKENS = 77
-_BATCH = 16
-"""text_embedder's max_batch_size."""
 
 
 def tokenizer_in(repository: Path) -> Path:
@@ -80,23 +77,3 @@ def _max_tokens(file: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{file} does not say preprocessing.max_tokens. Export text_embedder again.") from error
     return int(value)
-
-
-async def embed_texts(
-    url: str, tokenizer: TextTokenizer, texts: Sequence[str], *, timeout_s: float
-) -> dict[str, NDArray[np.float32]]:
-    """Each text's embedding, float32 [width], L2 norm 1.
-
-    Raises:
-        FashionCropError: the server cannot answer.
-    """
-    connection = TritonConnection(url, timeout_s=timeout_s)
-    embeddings: dict[str, NDArray[np.float32]] = {}
-    try:
-        for start in range(0, len(texts), _BATCH):
-            some = texts[start : start + _BATCH]
-            answer = await connection.infer(Role.TEXT_EMBEDDER, {"input_ids": tokenizer.ids(some)}, ["embedding"])
-            embeddings |= dict(zip(some, answer["embedding"], strict=True))
-    finally:
-        await connection.close()
-    return embeddings

@@ -54,7 +54,6 @@ def test_help_names_every_way() -> None:
         (["--models", "tiny"], "--scenes"),
         (["--models", "tiny", "--scenes", "1", "--data", "folder"], "--scenes"),
         (["--models", "tiny", "--images", "folder"], "go together"),
-        (["--models", "tiny", "--scenes", "1", "--tokenizer", "file"], "--tokenizer is for --url"),
         (["--models", "tiny", "--scenes", "0"], "--scenes"),
     ],
 )
@@ -157,13 +156,8 @@ def test_scenes_on_a_server_that_runs(cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     with EmbeddedServer(repository=repository, state_folder=tmp_path / "state") as server:
         words = ("--url", server.grpc_url, "--scenes", "3", "--limit", "2", "--json", str(out))
-        without = figures_of(run(*words), out)
-        tokenizer = str(repository / "text_embedder" / "1" / "tokenizer.json")
-        figures = figures_of(run(*words, "--tokenizer", tokenizer), out)
+        figures = figures_of(run(*words), out)
         assert server.state is not None, "another's server is left running"
-    assert without["measures"]["text_to_crop"] is None
-    assert "--tokenizer" in without["left_out"]["text_to_crop"]
-    assert without["measures"]["detection"] == figures["measures"]["detection"]
     assert figures["left_out"] == {}
     assert figures["dataset"]["photos"] == 2
     assert figures["dataset"]["categories"] == 27
