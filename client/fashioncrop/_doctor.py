@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from fashioncrop import plans
 from fashioncrop._client import AsyncClient, find_server_url
 from fashioncrop._embedded.installation import find_installation
 from fashioncrop._embedded.state import default_state_folder
@@ -64,6 +65,7 @@ def examine(url: str | None = None, repository: Path | None = None) -> list[Find
         ("disk", lambda: _disk(chosen)),
         ("model configurations", lambda: _configurations(chosen)),
         ("engines", lambda: _engines(chosen)),
+        *([("TensorRT engines", lambda: _plans(chosen))] if plans.plans_in(chosen) else []),
         ("server", lambda: _server(url)),
     ]
     findings = []
@@ -156,6 +158,18 @@ def _engines(repository: Path) -> Finding:
             f"trained on {domains} only, photographs mean little to them: {', '.join(narrow)}",
         )
     return Finding("engines", Outcome.WELL, f"all {len(Role)} are there")
+
+
+def _plans(repository: Path) -> Finding:
+    machine, folders = plans.this_machine(), plans.plans_in(repository)
+    for folder in folders:
+        words = plans.problem(folder, machine)
+        if words is not None:
+            return Finding("TensorRT engines", Outcome.WRONG, words)
+    if machine.gpu is None:
+        words = f"{len(folders)} are whole; whether they fit is not known here, where no GPU is"
+        return Finding("TensorRT engines", Outcome.WARNING, words)
+    return Finding("TensorRT engines", Outcome.WELL, f"{len(folders)} are whole and built for {machine.gpu}")
 
 
 def _server(url: str | None) -> Finding:

@@ -74,13 +74,20 @@ def engine_folder(repository: Path, role: Role) -> Path:
     return repository / role / "1"
 
 
-def read_config(repository: Path, model: str) -> model_config_pb2.ModelConfig:
-    """Parse the model's `config.pbtxt`.
+def read_config(repository: Path, model: str, config_name: str = "") -> model_config_pb2.ModelConfig:
+    """Parse the model's configuration.
+
+    Args:
+        repository: the model repository.
+        model: its name.
+        config_name: prefer `configs/<config_name>.pbtxt` where it exists, as Triton's `--model-config-name` does.
 
     Raises:
         ModelFileError: the file is missing or is not a model configuration.
     """
-    path = repository / model / "config.pbtxt"
+    path = repository / model / "configs" / f"{config_name}.pbtxt"
+    if not config_name or not path.is_file():
+        path = repository / model / "config.pbtxt"
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except OSError as error:

@@ -8,18 +8,25 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
 import typer
 from rich.console import Console
 
 from fashioncrop.errors import FashionCropError
 from fashioncrop.model_repository import Role, default_repository
-from fashioncrop_export.checkpoints import Family
+from fashioncrop_export.checkpoints import FAMILY_OF_ROLE, Family
 from fashioncrop_export.exporting import Exported, Request, Stage, export
+from fashioncrop_export.machine.memory import require_memory
 from fashioncrop_export.sources import default_cache
+from fashioncrop_export.variants import Variant
+
+if TYPE_CHECKING:  # it imports onnx, which is slow and rarely needed here
+    from fashioncrop_export.tensorrt_engines.exporting import ExportedEngine
 
 _INSTALL = "pip install 'fashioncrop[export]'"
+_CALIBRATION_SCENES = 8
+_MOST_PHOTOS = 64
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -36,7 +43,7 @@ def _parse_revisions(values: list[str]) -> dict[Family, str]:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one option, one argument
     models: Annotated[
         str,
         typer.Option(
@@ -66,13 +73,31 @@ def run(
             help="Hub revision instead of the pinned one, clip=main for instance; may be repeated. For --models full.",
         ),
     ] = None,
+    variant: Annotated[
+        list[Variant] | None,
+        typer.Option(
+            help="Also make this form of each model; may be repeated. int8 is for processors; tensorrt builds engines, "
+            "on the GPU that serves."
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Photos that show how large values become, for tensorrt.",
+            show_default=f"{_CALIBRATION_SCENES} drawn scenes",
+        ),
+    ] = None,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Export even what is up to date or comes with the project.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the result as JSON.")] = False,
 ) -> None:
-    """Make the engines that Triton serves, and prove that they compute what the original models do."""
+    """Make the engines that Triton serves, and prove that they compute what the original models do.
+
+    `fashioncrop-export verify` compares them with the original models on photos.
+    """
     revisions = _parse_revisions(revision or [])
     if revisions and models != "full":
         raise typer.BadParameter("--revision is for --models full.")
@@ -83,14 +108,41 @@ def run(
         roles=tuple(dict.fromkeys(only)) if only else tuple(Role),
         revisions=revisions,
         force=force,
+        variants=tuple(variant or ()),
     )
+    wants_tensorrt = Variant.TENSORRT in (variant or ())
+    if calibration is not None and not wants_tensorrt:
+        raise typer.BadParameter("--calibration is for --variant tensorrt.")
+
     with _Progress() as progress:
-        results = export(request, progress)
+
+        def on_stage(role: Role, stage: Stage) -> None:
+            if stage == "load":  # before anything is; what is up to date needs no memory
+                require_memory(models, FAMILY_OF_ROLE[role], f"Exporting {role}")
+            progress(role, stage)
+
+        results = export(request, on_stage)
+        engines = _export_tensorrt(request, calibration, progress) if wants_tensorrt else []
     if as_json:
-        sys.stdout.write(json.dumps([_to_json(result) for result in results], indent=2) + "\n")
+        documents = [*map(_to_json, results), *map(_engine_to_json, engines)]
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
         return
     for result in results:
-        sys.stdout.write(f"{result.role}\t{result.status}\t{result.seconds:.1f} s\t{result.identity.digest}\n")
+        status = result.status if result.variant is Variant.FP32 else f"{result.variant} {result.status}"
+        sys.stdout.write(f"{result.role}\t{status}\t{result.seconds:.1f} s\t{result.identity.digest}\n")
+    for engine in engines:
+        digest = engine.fingerprint["digest"]
+        sys.stdout.write(f"{engine.role}\t{Variant.TENSORRT} {engine.status}\t{engine.seconds:.1f} s\t{digest}\n")
+
+
+def _export_tensorrt(request: Request, calibration: Path | None, progress: _Progress) -> list[ExportedEngine]:
+    # onnx and the pipeline's own code: only where an engine is asked for.
+    from fashioncrop_export.photos.sources import PhotoFolder, calibration_scenes  # noqa: PLC0415
+    from fashioncrop_export.tensorrt_engines.exporting import EngineRequest, export_engines  # noqa: PLC0415
+
+    photos = calibration_scenes(_CALIBRATION_SCENES) if calibration is None else PhotoFolder(calibration, _MOST_PHOTOS)
+    wanted = EngineRequest(request.models, request.repository, request.cache, photos, request.roles, request.force)
+    return export_engines(wanted, progress.tell)
 
 
 class _Progress:
@@ -106,6 +158,15 @@ class _Progress:
 
     def __exit__(self, *_details: object) -> None:
         self._status.stop()
+
+    def tell(self, role: Role, words: str, seconds: float) -> None:
+        """What is going on with a TensorRT engine, and for how long; no words when it is done."""
+        if words:
+            self._status.update(f"{role}: {words}, {seconds:.0f} s")
+            self._status.start()
+        else:
+            self._status.stop()
+            self._console.print(f"{role}: {Variant.TENSORRT} done in {seconds:.1f} s", soft_wrap=True)
 
     def __call__(self, role: Role, stage: Stage) -> None:
         now = time.monotonic()
@@ -127,9 +188,20 @@ class _Progress:
                 self._status.start()
 
 
+def _engine_to_json(result: ExportedEngine) -> dict[str, object]:
+    return {
+        "role": result.role.value,
+        "variant": Variant.TENSORRT.value,
+        "status": result.status,
+        "seconds": round(result.seconds, 3),
+        "fingerprint": result.fingerprint,
+    }
+
+
 def _to_json(result: Exported) -> dict[str, object]:
     return {
         "role": result.role.value,
+        "variant": result.variant.value,
         "status": result.status,
         "seconds": round(result.seconds, 3),
         "identity": result.identity.to_json(),
@@ -145,6 +217,10 @@ def main() -> None:
     """Run the command; a named error is its sentence on stderr and exit code 1."""
     signal.signal(signal.SIGTERM, _stop)
     try:
+        if sys.argv[1:2] == ["verify"]:
+            from fashioncrop_export.verifying.command import app as verify  # noqa: PLC0415 - slow, and rarely asked for
+
+            verify(sys.argv[2:], prog_name="fashioncrop-export verify")
         app()
     except FashionCropError as error:
         sys.stderr.write(f"{error}\n")

@@ -32,7 +32,7 @@ def find_checkpoint(models: str, family: Family, cache: Path, revisions: Mapping
     Args:
         models: `full`, `random`, `tiny`, `paperdoll` or a directory.
         family: which of the three.
-        cache: where random weights are kept; downloads are in huggingface_hub's own cache.
+        cache: where random weights are kept, and what was downloaded; downloads are in huggingface_hub's own cache.
         revisions: hub commits or branches to take instead of the pinned ones.
 
     Raises:
@@ -43,7 +43,7 @@ def find_checkpoint(models: str, family: Family, cache: Path, revisions: Mapping
         # Not needed, and slow to import, for every other source.
         from fashioncrop_export.hub import download_checkpoint  # noqa: PLC0415
 
-        return download_checkpoint(family, revisions.get(family))
+        return download_checkpoint(family, cache, revisions.get(family))
     if models in ("random", "tiny"):
         return _random_checkpoint(cast("Size", models), family, cache)
     if models == "paperdoll":

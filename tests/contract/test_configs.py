@@ -23,6 +23,8 @@ REPOSITORY = shipped_repository()
 PIPELINE_CODE = REPOSITORY / PIPELINE / "1"
 BACKENDS = Path(control.__file__).parent / "backends"
 FOLDERS = sorted(path.parent.name for path in REPOSITORY.glob("*/config.pbtxt"))
+OF_NO_PHOTO = {"texts"}
+"""Inputs that are no option of an analysis: `AsyncClient.embed_texts` sends them."""
 DEFAULTS = {
     "score_threshold": options.DEFAULT_SCORE_THRESHOLD,
     "iou_threshold": options.DEFAULT_IOU_THRESHOLD,
@@ -115,13 +117,16 @@ def test_models_of_one_backend_have_a_folder_for_it(role: Role) -> None:
 
 @pytest.mark.parametrize("role", [Role.GARMENT_DETECTOR, Role.DEPTH_ESTIMATOR])
 def test_models_of_free_sizes_keep_no_memory_for_each(role: Role) -> None:
-    options_ = load_session_settings().session_options(as_triton_hands_it_over(role))
-    assert not options_.enable_cpu_mem_arena
-    assert not options_.enable_mem_pattern
+    settings, config = load_session_settings(), as_triton_hands_it_over(role)
+    assert settings.session_options(config).enable_cpu_mem_arena
+    assert not settings.session_options(config).enable_mem_pattern
+    shrunk = settings.run_options(config).get_run_config_entry("memory.enable_memory_arena_shrinkage")
+    assert shrunk == "cpu:0"
 
 
-def test_a_stack_of_crops_is_what_the_embedder_takes() -> None:
-    assert read_config(REPOSITORY, Role.IMAGE_EMBEDDER).max_batch_size == EMBED_BATCH
+@pytest.mark.parametrize("role", [Role.IMAGE_EMBEDDER, Role.TEXT_EMBEDDER])
+def test_a_stack_of_crops_or_texts_is_what_the_embedder_takes(role: Role) -> None:
+    assert read_config(REPOSITORY, role).max_batch_size == EMBED_BATCH
 
 
 def test_the_pipelines_embeddings_are_as_wide_as_the_embedders() -> None:
@@ -130,7 +135,8 @@ def test_the_pipelines_embeddings_are_as_wide_as_the_embedders() -> None:
         for role in (PIPELINE, Role.IMAGE_EMBEDDER, Role.TEXT_EMBEDDER)
     }
     assert widths[Role.IMAGE_EMBEDDER]["embedding"] == widths[Role.TEXT_EMBEDDER]["embedding"]
-    assert widths[PIPELINE]["embeddings"] == [-1, *widths[Role.IMAGE_EMBEDDER]["embedding"]]
+    for name in ("embeddings", "text_embeddings"):
+        assert widths[PIPELINE][name] == [-1, *widths[Role.IMAGE_EMBEDDER]["embedding"]]
 
 
 def test_the_pipeline_asks_models_for_tensors_that_they_have() -> None:
@@ -147,16 +153,17 @@ def test_the_pipeline_asks_models_for_tensors_that_they_have() -> None:
             assert sent, model.value
             assert sent <= {tensor.name for tensor in config.input}, model.value
             assert asked <= {tensor.name for tensor in config.output}, model.value
-    assert sorted(calls) == sorted(set(Role) - {Role.TEXT_EMBEDDER})
+    assert sorted(calls) == sorted(Role)
 
 
 def test_the_client_has_an_option_for_every_optional_input() -> None:
     config = read_config(REPOSITORY, PIPELINE)
     about_outputs = {"crops", "embeddings"}
     assert about_outputs <= {tensor.name for tensor in config.output}
-    assert set(AnalyzeOptions.__annotations__) - about_outputs == {
-        tensor.name for tensor in config.input if tensor.optional
-    }
+    assert (
+        set(AnalyzeOptions.__annotations__) - about_outputs
+        == {tensor.name for tensor in config.input if tensor.optional} - OF_NO_PHOTO
+    )
 
 
 def test_the_client_sends_the_types_that_the_pipeline_takes() -> None:
@@ -176,7 +183,7 @@ def test_the_client_sends_the_types_that_the_pipeline_takes() -> None:
         }
     )
     assert {name: np_to_triton_dtype(array.dtype) for name, array in tensors.items()} == {
-        name: declared[name] for name in declared if name != "image"
+        name: declared[name] for name in declared if name not in {"image", *OF_NO_PHOTO}
     }
 
 

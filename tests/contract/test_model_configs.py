@@ -12,6 +12,9 @@ from fashioncrop.model_repository import PIPELINE, Role, engine_folder, read_con
 WIDTHS = {"text_features": 256, "embedding": 512, "embeddings": 512, "boxes_cxcywh": 4, "image": 3}
 
 
+KIND_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
+
+
 def config_of(role: Role) -> model_config_pb2.ModelConfig:
     return read_config(shipped_repository(), role)
 
@@ -61,6 +64,24 @@ def test_the_detector_takes_what_the_vocabulary_encoder_gives() -> None:
     taken = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in config_of(Role.GARMENT_DETECTOR).input}
     assert taken.pop("image")
     assert taken == given
+
+
+INT8_ROLES = [role for role in Role if (shipped_repository() / role / "configs" / "int8.pbtxt").is_file()]
+
+
+@pytest.mark.parametrize("role", INT8_ROLES)
+def test_the_int8_configuration_differs_in_its_engine_and_stays_off_the_gpu(role: Role) -> None:
+    usual, int8 = config_of(role), read_config(shipped_repository(), role, "int8")
+    assert int8.default_model_filename == "model.int8.onnx"
+    assert [(group.count, group.kind) for group in int8.instance_group] == [(1, KIND_CPU)]
+    int8.default_model_filename = usual.default_model_filename
+    int8.instance_group[0].kind = usual.instance_group[0].kind
+    assert int8 == usual
+
+
+def test_the_text_of_a_detector_is_encoded_in_full_precision() -> None:
+    # Once for a vocabulary, not for a photo: nothing is gained.
+    assert set(INT8_ROLES) == set(Role) - {Role.VOCABULARY_ENCODER}
 
 
 @pytest.mark.export

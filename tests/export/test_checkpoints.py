@@ -49,8 +49,8 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def pickle_only(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+def renamed(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / "model.safetensors").rename(folder / name)
 
 
 FOLDER_FAULTS: dict[str, tuple[Family, Callable[[Path], Any], str]] = {
@@ -98,7 +98,13 @@ FOLDER_FAULTS: dict[str, tuple[Family, Callable[[Path], Any], str]] = {
         r"expected image_size 224 in vision_config \(the patches may be of any size\), got 64",
     ),
     "no weights": (DEPTH, lambda folder: (folder / "model.safetensors").unlink(), r"has no model\.safetensors"),
-    "pickled weights": (DEPTH, pickle_only, r"only pickled weights \(pytorch_model\.bin\), which run code"),
+    "pickled weights": (DEPTH, renamed("pytorch_model.bin"), r"only pickled weights \(pytorch_model\.bin\), which run"),
+    "weights of torch's": (
+        CLIP,
+        renamed("clip.pt"),
+        r"only pickled weights \(clip\.pt\), which run code when they are",
+    ),
+    "a training's state": (DEPTH, renamed("last.ckpt"), r"only pickled weights \(last\.ckpt\), which run code"),
     "truncated weights": (
         GROUNDING_DINO,
         lambda folder: truncate(folder / "model.safetensors"),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from PIL import Image
 
+import fake_tensorrt
 from fashioncrop.model_repository import Role, engine_folder
+from fashioncrop.plans import Machine
 from fashioncrop_export import cli, exporting
 from fashioncrop_export.errors import Difference, ParityError
+from fashioncrop_export.tensorrt_engines import library
 from tiny_models import tiny_checkpoints
 
 pytestmark = pytest.mark.export
@@ -112,6 +117,8 @@ def test_a_repository_that_cannot_be_written_is_named(command: Command, tmp_path
         ["--models", "full", "--revision", "clip"],
         ["--models", "full", "--revision", "bert=main"],
         ["--models", "tiny", "--revision", "clip=main"],
+        ["--models", "tiny", "--variant", "fp8"],
+        ["--models", "tiny", "--calibration", "photos"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(command: Command, arguments: list[str]) -> None:
@@ -120,9 +127,53 @@ def test_wrong_usage_is_exit_code_2(command: Command, arguments: list[str]) -> N
     assert "Usage:" in err
 
 
+def test_without_tensorrt_its_graph_is_written_and_the_rest_is_said(
+    command: Command, tiny: list[str | Path], tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    shutil.copytree(tiny_repository, tmp_path / "repository")
+    tiny[3] = tmp_path / "repository"
+    code, out, err = command(*tiny, "--only", "image_embedder", "--variant", "tensorrt")
+    assert (code, out) == (1, "")
+    assert "image_embedder: tensorrt done in " in err
+    assert "TensorRT is not installed" in err.splitlines()[-1]
+    folder = engine_folder(tmp_path / "repository", Role.IMAGE_EMBEDDER)
+    assert (folder / "model.tensorrt.onnx").is_file()
+    assert not (folder / "model.plan").exists()
+
+
+def test_an_engine_has_its_fingerprint_in_json(
+    command: Command, tiny: list[str | Path], tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt.make("11.1.0.106"))
+    monkeypatch.setattr(library, "this_machine", lambda: Machine("NVIDIA H200", "9.0", None))
+    shutil.copytree(tiny_repository, tmp_path / "repository")
+    tiny[3] = tmp_path / "repository"
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (32, 32), (200, 30, 30)).save(photos / "a.png")
+    wanted: list[str | Path] = ["--only", "image_embedder", "--variant", "tensorrt", "--calibration", photos]
+    code, out, _ = command(*tiny, *wanted, "--json")
+    assert code == 0
+    exported, engine = json.loads(out)
+    assert (exported["role"], engine["role"], engine["variant"]) == ("image_embedder", "image_embedder", "tensorrt")
+    path = engine_folder(tmp_path / "repository", Role.IMAGE_EMBEDDER) / "model.tensorrt.json"
+    assert engine["fingerprint"] == json.loads(path.read_text())
+    code, out, _ = command(*tiny, *wanted)
+    assert [line.split("\t")[1] for line in out.splitlines()] == ["up to date", "tensorrt up to date"]
+
+
+def test_a_calibration_folder_without_photos_is_named(command: Command, tiny: list[str | Path], tmp_path: Path) -> None:
+    wanted: list[str | Path] = ["--only", "image_embedder", "--variant", "tensorrt", "--calibration", tmp_path]
+    code, out, err = command(*tiny, *wanted)
+    assert (code, out) == (1, "")
+    assert f"The folder {tmp_path} holds no photos" in err
+
+
 def test_help_names_every_option(command: Command) -> None:
     code, out, _ = command("--help")
     assert code == 0
-    for option in ("--models", "--only", "--repository", "--cache", "--revision", "--force", "--json"):
+    options = ("--models", "--only", "--repository", "--cache", "--revision", "--force", "--json")
+    for option in (*options, "--variant", "--calibration", "fashioncrop-export verify"):
         assert option in out
     assert "full|random|tiny|paperdoll|DIR" in out

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from fashioncrop_export.checkpoints import Family
-from fashioncrop_export.hub import PUBLISHED
+from fashioncrop.errors import ModelFileError
+from fashioncrop_export import hub as hub_module
+from fashioncrop_export.checkpoints import Checkpoint, Family
+from fashioncrop_export.hub import LOCK_FILE, PUBLISHED
 
 pytestmark = pytest.mark.export
 
@@ -37,6 +40,7 @@ class Hub:
         repositories: checkpoint folders by owner/name.
         revisions: branches, which stand for `COMMIT`, and commits, which stand for themselves.
         truncated: this file is announced with its size and cut off before its end.
+        replaced: content by file name that is sent in place of what is announced.
         requests: method and path of every request so far.
         address: the hub's URL, once it runs.
     """
@@ -44,6 +48,7 @@ class Hub:
     repositories: dict[str, Path]
     revisions: tuple[str, ...]
     truncated: str | None = None
+    replaced: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -97,6 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             self.fail("EntryNotFound")
 
     def send_body(self, body: bytes, revision: str, path: Path | None = None) -> None:
+        if path is not None:
+            body = self.hub.replaced.get(path.name, body)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Repo-Commit", commit(revision))
@@ -114,7 +121,11 @@ def commit(revision: str) -> str:
 
 
 def etag(path: Path) -> str:
-    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+    """As the real hub has it: SHA-256 of what Git LFS holds, Git's own digest of the rest."""
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @contextmanager
@@ -139,19 +150,48 @@ def hub(checkpoints: Path) -> Hub:
     return Hub(folders, revisions=("main", COMMIT, *commits))
 
 
+# The command with other pins: what is published is 600 MB.
+WITH_PINS = """
+import json, sys
+from dataclasses import replace
+from fashioncrop_export import cli, hub
+from fashioncrop_export.checkpoints import Family
+pins = json.loads(sys.argv.pop(1))
+hub.PUBLISHED[Family.CLIP] = replace(hub.PUBLISHED[Family.CLIP], digests=pins)
+cli.main()
+"""
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
-def download(tmp_path: Path) -> Download:
+def pins(checkpoints: Path) -> dict[str, str]:
+    """What the command is to expect of CLIP's files: what the tiny ones are."""
+    return {name: sha256(checkpoints / Family.CLIP / name) for name in CLIP.digests}
+
+
+@pytest.fixture
+def download(tmp_path: Path, pins: dict[str, str]) -> Download:
     """Runs the command for one model; the hub's address is read when huggingface_hub is imported, so in a process."""
 
     def run(address: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "fashioncrop_export", "--models", "full", "--only", "image_embedder"]
+        command = [sys.executable, "-c", WITH_PINS, json.dumps(pins), "--models", "full", "--only", "image_embedder"]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path / "home"),
             **variables,
         }
-        command += ["--repository", str(tmp_path / "repository"), "--json", *options]
+        command += [
+            "--repository",
+            str(tmp_path / "repository"),
+            "--cache",
+            str(tmp_path / "cache"),
+            "--json",
+            *options,
+        ]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
     return run
@@ -229,6 +269,68 @@ def test_a_truncated_download_is_not_taken_for_a_checkpoint(hub: Hub, download: 
     assert not (tmp_path / "repository" / "image_embedder" / "1" / "model.onnx").exists()
 
 
+def refused(done: subprocess.CompletedProcess[str], name: str, where: str) -> None:
+    sentence = said(done)
+    assert f"/{name} is not the " in sentence
+    assert f" that is {where}: expected " in sentence
+    assert "It is not used. Remove it and download again" in sentence
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(
+    hub: Hub, download: Download, pins: dict[str, str], tmp_path: Path
+) -> None:
+    pins["model.safetensors"] = CLIP.digests["model.safetensors"]
+    with serve(hub):
+        done = download(hub.address)
+    refused(done, "model.safetensors", "published")
+    assert f"sha256:{CLIP.digests['model.safetensors']}" in done.stderr
+    assert not (tmp_path / "repository" / "image_embedder" / "1" / "model.onnx").exists()
+    # ... and from the cache no less, without asking the hub.
+    refused(download(hub.address, HF_HUB_OFFLINE="1"), "model.safetensors", "published")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "model.safetensors"])
+def test_a_file_that_is_not_what_the_hub_announces_is_refused(
+    hub: Hub, download: Download, checkpoints: Path, name: str
+) -> None:
+    # Of the same length, which is all that huggingface_hub looks at. A branch, of which nothing is pinned.
+    content = bytearray((checkpoints / Family.CLIP / name).read_bytes())
+    content[-2] ^= 1
+    hub.replaced[name] = bytes(content)
+    with serve(hub):
+        refused(download(hub.address, "--revision", "clip=main"), name, "announced by the hub")
+
+
+def at_commit(folder: Path) -> Checkpoint:
+    return Checkpoint(Family.CLIP, folder, CLIP.repository, COMMIT, "full", trained=True, license="MIT")
+
+
+def test_a_commit_that_changes_is_refused(checkpoints: Path, tmp_path: Path) -> None:
+    """A commit cannot change; who serves another content under its name is told by the lock file."""
+    folder, lock = tmp_path / "clip", tmp_path / "new" / LOCK_FILE
+    shutil.copytree(checkpoints / Family.CLIP, folder)
+    hub_module._check_lock(at_commit(folder), lock)
+    content = json.loads(lock.read_text())
+    assert content == {f"{CLIP.repository}@{COMMIT}": at_commit(folder).digests}
+    written = lock.stat().st_mtime_ns
+    hub_module._check_lock(at_commit(folder), lock)
+    (folder / "added.json").write_text("{}")  # a file that was not needed before
+    assert lock.stat().st_mtime_ns == written
+    hub_module._check_lock(at_commit(folder), lock)
+    assert "added.json" in json.loads(lock.read_text())[f"{CLIP.repository}@{COMMIT}"]
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    with pytest.raises(ModelFileError, match=rf"/config\.json is not the file that is in {lock}, written at the first"):
+        hub_module._check_lock(at_commit(folder), lock)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"openai/clip-vit-base-patch32@' + COMMIT + '": 1}'])
+def test_a_damaged_lock_file_is_named(checkpoints: Path, tmp_path: Path, content: str) -> None:
+    lock = tmp_path / LOCK_FILE
+    lock.write_text(content)
+    with pytest.raises(ModelFileError, match=rf"{lock} is damaged .* Remove it"):
+        hub_module._check_lock(at_commit(checkpoints / Family.CLIP), lock)
+
+
 def test_a_checkpoint_without_safetensors_is_refused(
     hub: Hub, download: Download, checkpoints: Path, tmp_path: Path
 ) -> None:
@@ -243,7 +345,9 @@ def test_a_checkpoint_without_safetensors_is_refused(
     assert not any("pytorch_model.bin" in request for request in hub.requests)
 
 
-def test_revisions_are_pinned_to_commits() -> None:
+def test_revisions_are_pinned_to_commits_and_weights_to_digests() -> None:
     assert set(PUBLISHED) == set(Family)
     for published in PUBLISHED.values():
         assert len(bytes.fromhex(published.revision)) == 20
+        assert {"config.json", "model.safetensors", "preprocessor_config.json"} <= set(published.digests)
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in published.digests.values())

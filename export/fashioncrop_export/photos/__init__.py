@@ -1,0 +1,1 @@
+"""Photos to calibrate and to verify with, and what each model is fed with when it sees one."""
