@@ -36,7 +36,8 @@ def deformable_attention(
     """Repeat `GroundingDinoMultiscaleDeformableAttention.forward` for photos without padding.
 
     The weighted sum is taken level by level: the original first stacks what was sampled from all levels, 292 MB a
-    layer at 800x1066.
+    layer at 800x1066. Queries lie innermost wherever every query meets every point: then scaling, weighting and summing
+    run over long rows, where the original's order has rows of two numbers (x and y) and four (points).
 
     Args:
         attention: transformers' module; only its weights are used.
@@ -49,34 +50,50 @@ def deformable_attention(
     Returns:
         float32 [batch, queries, channels].
     """
-    batch, query_count = queries.shape[0], queries.shape[1]
-    heads, points, level_count = attention.n_heads, attention.n_points, attention.n_levels
-    value = attention.value_proj(features).unflatten(-1, (heads, -1)).permute(0, 2, 3, 1).flatten(0, 1)
-    offsets = attention.sampling_offsets(queries).view(batch, query_count, heads, level_count, points, 2)
-    weights = attention.attention_weights(queries).view(batch, query_count, heads, level_count * points).softmax(-1)
-    weights = weights.view(batch, query_count, heads, level_count, points)
-    centres = reference_points[:, :, None, None, None, :2]
-    if reference_points.shape[-1] == 2:  # noqa: PLR2004 - a point; otherwise a box
-        locations = centres + offsets / levels.sizes_wh[None, None, None, :, None, :]
-    else:
-        locations = centres + offsets / points * reference_points[:, :, None, None, None, 2:] * 0.5
-    grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # [batch * heads, levels, queries, points, 2]
-    weights = weights.permute(0, 2, 3, 1, 4).flatten(0, 1)
+    heads, points = attention.n_heads, attention.n_points
+    offsets = _offsets(attention, queries)
+    weights = attention.attention_weights(queries)
+    weights = weights.view(weights.shape[0], weights.shape[1], heads, -1).softmax(-1)
+    weights = weights.permute(0, 2, 3, 1)  # [batch, heads, levels * points, queries]
+    value = attention.value_proj(features).transpose(1, 2)  # [batch, channels, tokens]
+    channels = value.shape[1]
+    centres = (2 * reference_points[..., :2] - 1)[:, None]  # as grid_sample counts: the photo goes from -1 to 1
     total: Tensor | None = None
     start = 0
     for level, (height, width) in enumerate(levels.shapes_hw):
-        feature_map = value[:, :, start : start + height * width].unflatten(2, (height, width))
+        if reference_points.shape[-1] == 2:  # noqa: PLR2004 - a point; otherwise a box
+            # As long as the queries, or every one of them would be a broadcast of its own.
+            reach = (2 / levels.sizes_wh[level]).expand_as(centres)
+        else:
+            reach = reference_points[:, None, :, 2:] / points
+        grid = offsets[:, level * heads * points : (level + 1) * heads * points] * reach + centres
+        feature_map = value[:, :, start : start + height * width]
         sampled = functional.grid_sample(
-            feature_map, grids[:, level], mode="bilinear", padding_mode="zeros", align_corners=False
-        )
-        weighted = (sampled * weights[:, level, None]).sum(-1)  # [batch * heads, head channels, queries]
+            feature_map.reshape(-1, channels // heads, height, width),
+            grid.view(-1, points, grid.shape[2], 2),
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
+        )  # [batch * heads, head channels, points, queries]
+        share = weights[:, :, level * points : (level + 1) * points]
+        weighted = (sampled * share.reshape(-1, 1, points, share.shape[3])).sum(2)
         total = weighted if total is None else total + weighted
         start = start + height * width
     if total is None:
         raise ValueError("Deformable attention needs at least one feature level.")
-    total = total.reshape(batch, heads, -1, query_count).permute(0, 3, 1, 2).flatten(2)
-    output: Tensor = attention.output_proj(total)
+    output: Tensor = attention.output_proj(total.view(-1, channels, total.shape[2]).transpose(1, 2))
     return output
+
+
+def _offsets(attention: GroundingDinoMultiscaleDeformableAttention, queries: Tensor) -> Tensor:
+    """How far from each query to look, in cells: float32 [batch, levels * heads * points, queries, 2]."""
+    projection = attention.sampling_offsets
+    shape = (attention.n_heads, attention.n_levels, attention.n_points * 2)
+    # The levels first, so that each is one piece.
+    weight = projection.weight.view(*shape, -1).transpose(0, 1).reshape(projection.weight.shape)
+    bias = projection.bias.view(shape).transpose(0, 1).flatten()
+    offsets = functional.linear(queries, weight, bias)
+    return offsets.view(offsets.shape[0], offsets.shape[1], -1, 2).transpose(1, 2)
 
 
 def deformable_layer(

@@ -11,7 +11,7 @@ from transformers import DepthAnythingForDepthEstimation
 
 from fashioncrop.model_repository import Role
 from fashioncrop_export.checkpoints import Checkpoint
-from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Tolerance, noise_image
+from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Quantisation, Tolerance, noise_image
 from fashioncrop_export.originals import Originals, normalised_pixels, with_eager_attention
 from fashioncrop_export.pixels import PixelNormalisation
 from fashioncrop_export.preprocessing import read_photo_preprocessing
@@ -76,6 +76,7 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         ),
         reference=reference,
         tolerances={"depth": Tolerance(relative=1e-4)},
+        quantisation=Quantisation(Tolerance(relative=0.2)),
         preprocessing={
             "height": photo.size["height"],
             "width": photo.size["width"],

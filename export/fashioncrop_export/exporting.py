@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -13,25 +14,25 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role, engine_folder, prepare_repository, read_config
 from fashioncrop_export import shipped
-from fashioncrop_export.checkpoints import FAMILY_OF_ROLE, Checkpoint, Family, file_digest
+from fashioncrop_export.checkpoints import FAMILY_OF_ROLE, Checkpoint, Family
 from fashioncrop_export.identity import (
-    ENGINE_FILE,
-    TOKENIZER_FILE,
     ModelIdentity,
-    exporter_versions,
-    files_of,
     is_up_to_date,
+    is_variant_up_to_date,
     read_identity,
     replace_engine,
-    write_identity,
 )
 from fashioncrop_export.sources import find_checkpoint
+from fashioncrop_export.variants import Variant
 
 if TYPE_CHECKING:
+    from fashioncrop_export.graph_plan import GraphPlan
     from fashioncrop_export.originals import Originals
 
 
-Stage: TypeAlias = Literal["checkpoint", "load", "export", "clean", "validate", "done", "up to date", "installed"]
+Stage: TypeAlias = Literal[
+    "checkpoint", "load", "export", "clean", "quantise", "validate", "done", "up to date", "installed"
+]
 # The role, what begins, and nothing else: who shows it takes the time.
 Progress: TypeAlias = Callable[[Role, Stage], None]
 
@@ -47,6 +48,8 @@ class Request:
         roles: which models; those that share a checkpoint are exported together.
         revisions: hub revisions that replace the pinned ones.
         force: export even what is up to date or comes with the project.
+        variants: which to make beside fp32. Of these, int8 is made here, for the roles that have a configuration for
+            it; TensorRT's are made from what is there then (`tensorrt_engines`).
     """
 
     models: str
@@ -55,6 +58,7 @@ class Request:
     roles: tuple[Role, ...] = tuple(Role)
     revisions: Mapping[Family, str] | None = None
     force: bool = False
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,14 @@ class Exported:
         status: whether it was exported, found up to date, or copied from what comes with the project.
         seconds: how long it took.
         identity: the engine's `model.json`.
+        variant: of the role's engines.
     """
 
     role: Role
     status: Literal["exported", "up to date", "installed"]
     seconds: float
     identity: ModelIdentity
+    variant: Variant = Variant.FP32
 
 
 def export(request: Request, progress: Progress = lambda _role, _stage: None) -> list[Exported]:
@@ -83,25 +89,15 @@ def export(request: Request, progress: Progress = lambda _role, _stage: None) ->
         ParityError: a graph is not what it has to be; the engines written before it stay.
     """
     prepare_repository(request.repository)
-    originals: Originals | None = None
+    originals = _LoadedWhenNeeded()
     results = []
     for family, roles in _by_family(request.roles):
         progress(roles[0], "checkpoint")
         checkpoint = find_checkpoint(request.models, family, request.cache, request.revisions or {})
         for role in roles:
-            start = time.monotonic()
-            read_config(request.repository, role)
-            there = None if request.force else _without_export(role, checkpoint, request.repository)
-            if there is not None:
-                status, identity = there
-                progress(role, status)
-                results.append(Exported(role, status, time.monotonic() - start, identity))
-                continue
-            if originals is None:
-                originals = _originals()
-            identity = _export_role(role, checkpoint, originals, request.repository, progress)
-            progress(role, "done")
-            results.append(Exported(role, "exported", time.monotonic() - start, identity))
+            results.append(_export_role(role, checkpoint, originals, request, progress))
+            if Variant.INT8 in request.variants and (request.repository / role / Variant.INT8.config_file).is_file():
+                results.append(_export_int8(role, checkpoint, originals, request, progress))
     return results
 
 
@@ -130,60 +126,70 @@ def _without_export(
     return "installed", identity
 
 
-def _originals() -> Originals:
-    # torch and transformers take seconds to import: not before it is known that something has to be exported.
-    from fashioncrop_export.originals import Originals  # noqa: PLC0415
+class _LoadedWhenNeeded:
+    """The original models. torch and transformers take seconds to import: not before something has to be exported."""
 
-    return Originals()
+    def __init__(self) -> None:
+        self._originals: Originals | None = None
+
+    def plan(self, role: Role, checkpoint: Checkpoint) -> GraphPlan:
+        """Prepare the role's export."""
+        from fashioncrop_export.originals import Originals  # noqa: PLC0415
+
+        if self._originals is None:
+            self._originals = Originals()
+        plan: GraphPlan = importlib.import_module(f"fashioncrop_export.{role}").plan(checkpoint, self._originals)
+        return plan
 
 
 def _export_role(
-    role: Role, checkpoint: Checkpoint, originals: Originals, repository: Path, progress: Progress
-) -> ModelIdentity:
-    import onnx  # noqa: PLC0415 - see _originals
+    role: Role, checkpoint: Checkpoint, originals: _LoadedWhenNeeded, request: Request, progress: Progress
+) -> Exported:
+    start = time.monotonic()
+    read_config(request.repository, role)
+    there = None if request.force else _without_export(role, checkpoint, request.repository)
+    if there is not None:
+        status, identity = there
+        progress(role, status)
+        return Exported(role, status, time.monotonic() - start, identity)
+    with _beside(role, request.repository) as beside:
+        progress(role, "load")
+        plan = originals.plan(role, checkpoint)
+        from fashioncrop_export.making import make_fp32  # noqa: PLC0415 - now that it is loaded anyway
 
-    from fashioncrop_export.half_storage import store_in_half  # noqa: PLC0415
-    from fashioncrop_export.onnx_graph import clean, opset_of, trace  # noqa: PLC0415
-    from fashioncrop_export.originals import tokenizer_of  # noqa: PLC0415
-    from fashioncrop_export.validation import validate  # noqa: PLC0415
+        identity = make_fp32(plan, checkpoint, request.repository, beside, lambda stage: progress(role, stage))
+    progress(role, "done")
+    return Exported(role, "exported", time.monotonic() - start, identity)
 
+
+def _export_int8(
+    role: Role, checkpoint: Checkpoint, originals: _LoadedWhenNeeded, request: Request, progress: Progress
+) -> Exported:
+    """Make the int8 engine of the fp32 engine that is there, whether exported or installed."""
+    start = time.monotonic()
+    folder, config = engine_folder(request.repository, role), request.repository / role / Variant.INT8.config_file
+    known = read_identity(folder, Variant.INT8)
+    if not request.force and known is not None and is_variant_up_to_date(folder, Variant.INT8, config):
+        progress(role, "up to date")
+        return Exported(role, "up to date", time.monotonic() - start, known, Variant.INT8)
+    with _beside(role, request.repository, Variant.INT8) as beside:
+        progress(role, "load")
+        plan = originals.plan(role, checkpoint)
+        from fashioncrop_export.making import make_int8  # noqa: PLC0415 - as in _export_role
+
+        identity = make_int8(plan, checkpoint, request.repository, beside, lambda stage: progress(role, stage))
+    progress(role, "done")
+    return Exported(role, "exported", time.monotonic() - start, identity, Variant.INT8)
+
+
+@contextmanager
+def _beside(role: Role, repository: Path, variant: Variant = Variant.FP32) -> Iterator[Path]:
+    """A folder for an engine's new files, which replace the old ones when the block ends well."""
     folder = engine_folder(repository, role)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as beside:
-            engine = Path(beside) / ENGINE_FILE
-            progress(role, "load")
-            plan = importlib.import_module(f"fashioncrop_export.{role}").plan(checkpoint, originals)
-            progress(role, "export")
-            model = trace(plan)
-            progress(role, "clean")
-            clean(plan, model)
-            if checkpoint.has_half_weights:
-                store_in_half(model)
-            onnx.save(model, str(engine))
-            progress(role, "validate")
-            figures = validate(plan, engine, read_config(repository, role))
-            identity = ModelIdentity(
-                role=role.value,
-                name=checkpoint.name,
-                version=checkpoint.version,
-                source=checkpoint.source,
-                trained=checkpoint.trained,
-                license=checkpoint.license,
-                domain=checkpoint.domain,
-                digest=file_digest(engine),
-                checkpoint_digests=checkpoint.digests,
-                config_digest=file_digest(repository / role / "config.pbtxt"),
-                exporter=exporter_versions(),
-                opset=opset_of(model),
-                ir_version=model.ir_version,
-                preprocessing=dict(plan.preprocessing),
-                parity=[figure.to_json() for figure in figures],
-            )
-            if TOKENIZER_FILE in files_of(role):
-                tokenizer_of(checkpoint).save(str(Path(beside) / TOKENIZER_FILE))
-            write_identity(identity, Path(beside))
-            replace_engine(role, Path(beside), folder)
+            yield Path(beside)
+            replace_engine(role, Path(beside), folder, variant)
     except OSError as error:
         raise ModelFileError(f"{folder} cannot be written: {error}.") from error
-    return identity

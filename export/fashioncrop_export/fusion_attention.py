@@ -31,20 +31,32 @@ def fuse(layer: GroundingDinoFusionLayer, image: Tensor, text: Tensor, text_mask
     image, text = layer.layer_norm_vision(image), layer.layer_norm_text(text)
     channels = image.shape[-1]
 
-    key = (attention.text_proj(text) * attention.scale).unflatten(-1, (heads, head_size)).transpose(1, 2)
+    key = _by_head(attention.text_proj(text) * attention.scale, heads)
     query_weight = attention.vision_proj.weight.view(heads, head_size, channels)
     query_bias = attention.vision_proj.bias.view(heads, head_size, 1)
-    scores = (key @ query_weight) @ image.transpose(1, 2)[:, None] + key @ query_bias  # [batch, heads, tokens, image]
+    folded = key @ query_weight  # [batch, heads, tokens, channels]
+    scores = image @ folded.view(folded.shape[0], -1, channels).transpose(1, 2)  # [batch, image, heads * tokens]
+    penalty = (~text_mask).to(image.dtype)[:, None] * torch.finfo(image.dtype).min
+    # The same for the whole image, so only the image's own view needs it.
+    shift = (key @ query_bias).squeeze(-1) + penalty  # [batch, heads, tokens]
 
-    hidden = scores.masked_fill(~text_mask[:, None, :, None], torch.finfo(scores.dtype).min)
-    over_text = hidden.softmax(2).flatten(1, 2).transpose(1, 2)  # [batch, image, heads * tokens]
-    text_value = attention.values_text_proj(text).unflatten(-1, (heads, head_size)).transpose(1, 2)
-    output_weight = attention.out_vision_proj.weight.view(channels, heads, head_size).permute(1, 2, 0)
-    image_update = over_text @ (text_value @ output_weight).flatten(1, 2) + attention.out_vision_proj.bias
+    seen = (scores + shift.view(shift.shape[0], 1, -1)).view(scores.shape[0], scores.shape[1], heads, -1).softmax(-1)
+    text_value = _by_head(attention.values_text_proj(text), heads)
+    output_weight = (attention.out_vision_proj.weight * layer.vision_param[:, None]).view(channels, heads, head_size)
+    # Each head's weights add up to 1: with a share of the bias in every row, the sum has it once.
+    output_bias = attention.out_vision_proj.bias * layer.vision_param / heads
+    update = text_value @ output_weight.permute(1, 2, 0) + output_bias  # [batch, heads, tokens, channels]
+    image_update = seen.view(seen.shape[0], seen.shape[1], -1) @ update.view(update.shape[0], -1, channels)
 
-    over_image = scores.softmax(-1).flatten(1, 2) @ image  # [batch, heads * tokens, channels]
+    over_image = scores.transpose(1, 2).softmax(-1) @ image  # [batch, heads * tokens, channels]
     value_weight = attention.values_vision_proj.weight.view(heads, head_size, channels).transpose(1, 2)
     value_bias = attention.values_vision_proj.bias.view(heads, 1, head_size)
-    image_value = over_image.unflatten(1, (heads, -1)) @ value_weight + value_bias
-    text_update = attention.out_text_proj(image_value.transpose(1, 2).flatten(2))
-    return image + layer.vision_param * image_update, text + layer.text_param * text_update
+    image_value = over_image.view(over_image.shape[0], heads, -1, channels) @ value_weight + value_bias
+    image_value = image_value.transpose(1, 2)
+    text_update = attention.out_text_proj(image_value.reshape(image_value.shape[0], image_value.shape[1], -1))
+    return image + image_update, text + layer.text_param * text_update
+
+
+def _by_head(features: Tensor, heads: int) -> Tensor:
+    """[batch, tokens, heads * head size] -> [batch, heads, tokens, head size]."""
+    return features.view(features.shape[0], features.shape[1], heads, -1).transpose(1, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -72,6 +72,20 @@ Reference: TypeAlias = Callable[[Case, Array | None], Arrays]
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """How the model's int8 variant is made and held against the original.
+
+    Attributes:
+        exact: modules that keep their precision; see `quantisation.quantise`.
+        tolerance: of every output, and of a pinned choice. Wide, because random weights amplify: it tells a model that
+            is broken from one that is coarse. How coarse is what `fashioncrop-export verify` measures on photos.
+    """
+
+    tolerance: Tolerance
+    exact: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class GraphPlan:
     """One model, ready to be exported and compared.
 
@@ -87,6 +101,7 @@ class GraphPlan:
         pin: see `Pin`.
         masked: by output name, the value that stands where the original has minus infinity.
         forbidden_ops: operators the graph must not contain, beside control flow.
+        quantisation: see `Quantisation`; None where the model has no int8 variant.
         preprocessing: what has to happen before the graph, for `model.json`.
     """
 
@@ -101,7 +116,20 @@ class GraphPlan:
     pin: Pin | None = None
     masked: Mapping[str, float] = field(default_factory=dict)
     forbidden_ops: frozenset[str] = frozenset()
+    quantisation: Quantisation | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    def quantised(self) -> GraphPlan:
+        """The same plan with the tolerance of the int8 variant.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.quantisation is None:
+            raise ValueError(f"{self.role} has no int8 variant.")
+        tolerance = self.quantisation.tolerance
+        pin = None if self.pin is None else replace(self.pin, tolerance=tolerance)
+        return replace(self, tolerances=dict.fromkeys(self.outputs, tolerance), pin=pin)
 
 
 def noise_image(shape_bhw: tuple[int, int, int], *, seed: int) -> NDArray[np.uint8]:

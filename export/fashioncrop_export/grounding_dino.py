@@ -128,22 +128,36 @@ class GroundingDinoDetector(nn.Module):
         return image, text
 
     def propose(self, image: Tensor, text: Tensor, text_mask: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor]:
-        """What every image token would answer: logits [batch, image tokens, tokens] and box logits [..., 4]."""
+        """What every image token would answer: logits [batch, image tokens, tokens] and box logits [..., 4].
+
+        For losses, which look at all of them.
+        """
+        objects, proposal_logits = self._objects(image, proposals)
+        box_logits = self.detector.model.encoder_output_bbox_embed(objects) + proposal_logits[None]
+        return token_logits(objects, text, text_mask), box_logits
+
+    def _objects(self, image: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor]:
+        """The image's tokens as possible objects [batch, image tokens, channels]; box logits to start from [..., 4]."""
         model = self.detector.model
         low, high = _PROPOSAL_RANGE
         is_valid = ((proposals > low) & (proposals < high)).all(-1, keepdim=True)
-        proposal_logits = torch.where(is_valid, torch.log(proposals / (1 - proposals)), _INVALID_PROPOSAL_LOGIT)[None]
-        objects = model.enc_output_norm(model.enc_output(torch.where(is_valid[None], image, 0.0)))
-        return token_logits(objects, text, text_mask), model.encoder_output_bbox_embed(objects) + proposal_logits
+        proposal_logits = torch.where(is_valid, torch.log(proposals / (1 - proposals)), _INVALID_PROPOSAL_LOGIT)
+        return model.enc_output_norm(model.enc_output(torch.where(is_valid[None], image, 0.0))), proposal_logits
 
     def _first_boxes(self, image: Tensor, text: Tensor, text_mask: Tensor, proposals: Tensor) -> Tensor:
-        """The two-stage choice: the image tokens that resemble the text most, as boxes [batch, queries, 4]."""
-        logits, box_logits = self.propose(image, text, text_mask, proposals)
+        """The two-stage choice: the image tokens that resemble the text most, as boxes [batch, queries, 4].
+
+        The original works out the box of every image token, of which it takes one in twenty.
+        """
+        objects, proposal_logits = self._objects(image, proposals)
+        scores = token_logits(objects, text, text_mask).amax(-1)
         # As many as there are queries; an extremely thin photo has fewer tokens, where the original's top-k fails.
         queries = torch.tensor(self.detector.model.config.num_queries)
         count = torch.minimum(length_of(image.shape[1]).to(torch.int64), queries)
-        chosen = torch.topk(logits.amax(-1), count, dim=1)[1]  # type: ignore[arg-type]  # keeps its name in the graph
-        return torch.gather(box_logits, 1, chosen.unsqueeze(-1).expand(-1, -1, 4)).sigmoid()
+        chosen = torch.topk(scores, count, dim=1)[1]  # type: ignore[arg-type]  # keeps its name in the graph
+        objects = objects.gather(1, chosen.unsqueeze(-1).expand(-1, -1, objects.shape[-1]))
+        boxes: Tensor = self.detector.model.encoder_output_bbox_embed(objects) + proposal_logits[chosen]
+        return boxes.sigmoid()
 
     def _decode(
         self, boxes: Tensor, image: Tensor, text: Tensor, text_mask: Tensor, levels: Levels

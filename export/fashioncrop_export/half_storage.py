@@ -35,6 +35,17 @@ def store_in_half(model: onnx.ModelProto) -> None:
     graph.node.extend([*casts, *nodes])
 
 
+def restore_from_half(model: onnx.ModelProto) -> None:
+    """Undo `store_in_half`, but for equal initializers: fp32 again, without a Cast, in place."""
+    graph = model.graph
+    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]
+    for node in casts:
+        tensor = halves[node.input[0]]
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), node.output[0]))
+        graph.node.remove(node)
+
+
 def _halved(tensor: TensorProto) -> NDArray[np.float16] | None:
     """The same values in fp16; None where that is not possible or not worth it."""
     if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _FEWEST_VALUES:

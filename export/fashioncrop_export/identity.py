@@ -1,4 +1,7 @@
-"""`model.json`: what an engine was made from, so that every answer can name it and nothing is made twice."""
+"""`model.json`: what an engine was made from, so that every answer can name it and nothing is made twice.
+
+Each variant has one of its own beside its engine (`model.int8.json`), and so a digest of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fashioncrop.model_repository import Role
 from fashioncrop_export.checkpoints import Checkpoint, Source, file_digest
+from fashioncrop_export.variants import Variant
 
-IDENTITY_FILE = "model.json"
-ENGINE_FILE = "model.onnx"
+IDENTITY_FILE = Variant.FP32.identity_file
+ENGINE_FILE = Variant.FP32.engine_file
 TOKENIZER_FILE = "tokenizer.json"
 _ROLES_WITH_TOKENIZER = frozenset({Role.VOCABULARY_ENCODER, Role.TEXT_EMBEDDER})
 # Modules of this package that say where checkpoints come from and what the user reads, not what an engine is.
@@ -41,9 +45,11 @@ class ModelIdentity(BaseModel):
         trained: False for random weights, whose answers mean nothing.
         license: SPDX identifier of the weights, or "unknown".
         domain: what it was trained on, where that is less than photos in general.
-        digest: of `model.onnx`.
+        variant: how it computes.
+        digest: of the engine.
+        source_digest: of the fp32 engine that another variant was made from.
         checkpoint_digests: of the files it was made from, by name.
-        config_digest: of the `config.pbtxt` it was checked against.
+        config_digest: of the configuration it was checked against.
         exporter: versions of the packages that made it, and as `export_source` the digest of this package's own.
         opset: of the graph.
         ir_version: of the file.
@@ -61,7 +67,9 @@ class ModelIdentity(BaseModel):
     trained: bool
     license: str
     domain: str | None = None
+    variant: Variant = Variant.FP32
     digest: str
+    source_digest: str | None = None
     checkpoint_digests: dict[str, str]
     config_digest: str
     exporter: dict[str, str]
@@ -72,37 +80,39 @@ class ModelIdentity(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The file's content."""
-        content = self.model_dump()
+        content = self.model_dump(mode="json")
         return {"schema": content.pop("schema_"), **content}
 
 
-def read_identity(folder: Path) -> ModelIdentity | None:
+def read_identity(folder: Path, variant: Variant = Variant.FP32) -> ModelIdentity | None:
     """The identity beside an engine, None where there is none that this version could have written."""
     try:
-        content = json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8"))
-        return ModelIdentity.model_validate({"schema_": content.pop("schema"), **content})
+        content = json.loads((folder / variant.identity_file).read_text(encoding="utf-8"))
+        identity = ModelIdentity.model_validate({"schema_": content.pop("schema"), **content})
     except (OSError, ValueError, KeyError, AttributeError, TypeError, ValidationError):
         return None
+    return identity if identity.variant is variant else None
 
 
 def write_identity(identity: ModelIdentity, folder: Path) -> None:
-    """Write `model.json` into `folder`."""
+    """Write `model.json`, or the variant's own, into `folder`."""
     content = json.dumps(identity.to_json(), indent=2) + "\n"
-    (folder / IDENTITY_FILE).write_text(content, encoding="utf-8")
+    (folder / identity.variant.identity_file).write_text(content, encoding="utf-8")
 
 
-def files_of(role: Role) -> tuple[str, ...]:
-    """The names of an engine's files, `model.json` last."""
-    return (*((TOKENIZER_FILE,) if role in _ROLES_WITH_TOKENIZER else ()), ENGINE_FILE, IDENTITY_FILE)
+def files_of(role: Role, variant: Variant = Variant.FP32) -> tuple[str, ...]:
+    """The names of an engine's files, its identity last. Other variants read the fp32 engine's tokeniser."""
+    has_tokenizer = variant is Variant.FP32 and role in _ROLES_WITH_TOKENIZER
+    return (*((TOKENIZER_FILE,) if has_tokenizer else ()), variant.engine_file, variant.identity_file)
 
 
-def replace_engine(role: Role, new: Path, folder: Path) -> None:
+def replace_engine(role: Role, new: Path, folder: Path, variant: Variant = Variant.FP32) -> None:
     """Move the files of an engine out of `new`, which is on the same disk, over those in `folder`.
 
     The identity goes last: an interruption between two of these leaves one that no longer fits its engine, and the next
     export starts over.
     """
-    for name in files_of(role):
+    for name in files_of(role, variant):
         os.replace(new / name, folder / name)  # noqa: PTH105 - the atomic one, by its own name
 
 
@@ -146,4 +156,18 @@ def is_up_to_date(role: Role, folder: Path, checkpoint: Checkpoint, config: Path
         and identity.config_digest == file_digest(config)
         and identity.exporter == exporter_versions()
         and is_whole(identity, folder, checkpoint)
+    )
+
+
+def is_variant_up_to_date(folder: Path, variant: Variant, config: Path) -> bool:
+    """Whether a variant's engine is what would be made again of the fp32 engine beside it, which is up to date."""
+    identity, source = read_identity(folder, variant), read_identity(folder)
+    return (
+        identity is not None
+        and source is not None
+        and identity.source_digest == source.digest
+        and identity.config_digest == file_digest(config)
+        and identity.exporter == exporter_versions()
+        and (folder / variant.engine_file).is_file()
+        and identity.digest == file_digest(folder / variant.engine_file)
     )

@@ -12,7 +12,7 @@ from transformers import CLIPVisionModelWithProjection
 from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role
 from fashioncrop_export.checkpoints import Checkpoint
-from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Tolerance, noise_image
+from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Quantisation, Tolerance, noise_image
 from fashioncrop_export.originals import Originals, normalised_pixels, with_eager_attention
 from fashioncrop_export.pixels import PixelNormalisation
 from fashioncrop_export.preprocessing import crop_hw, read_photo_preprocessing
@@ -67,6 +67,7 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         ),
         reference=reference,
         tolerances={"embedding": Tolerance(relative=1e-4)},
+        quantisation=Quantisation(Tolerance(relative=0.1), frozenset({"visual_projection"})),
         preprocessing={
             "shortest_edge": photo.size["shortest_edge"],
             "crop_hw": crop,

@@ -117,18 +117,18 @@ def _swin_layer(layer: SwinLayer, tokens: Tensor, windows: _Windows) -> Tensor:
     """Repeat `SwinLayer.forward` on [batch, height * width, channels]."""
     attention = layer.attention
     heads, head_size = attention.num_attention_heads, attention.head_dim
-    batch, channels = tokens.shape[0], tokens.shape[-1]
-    area = layer.window_size * layer.window_size
-    cut = _with_padding_token(layer.layernorm_before(tokens)).index_select(1, windows.gather)
-    cut = cut.view(batch, windows.count, area, channels)
+    channels, area = tokens.shape[-1], layer.window_size * layer.window_size
+    cut = _with_padding_token(layer.layernorm_before(tokens)).index_select(1, windows.gather).view(-1, area, channels)
+    # Three products: one for all of them, and cutting it apart, takes half as long again on a CPU.
     query, key, value = (
-        project(cut).view(batch, windows.count, area, heads, head_size).transpose(2, 3)
+        project(cut).view(-1, area, heads, head_size).transpose(1, 2)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    scores = (query * attention.scaling) @ key.transpose(-1, -2) + attention.relative_position_bias()[None]
+    scores = (query * attention.scaling) @ key.transpose(-1, -2) + attention.relative_position_bias()
     if windows.penalty is not None:
-        scores = scores + windows.penalty
-    mixed = (scores.softmax(-1) @ value).transpose(2, 3).reshape(batch, windows.count * area, channels)
+        scores = scores.view(-1, windows.count, heads, area, area) + windows.penalty
+        scores = scores.view(-1, heads, area, area)
+    mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(tokens.shape[0], -1, channels)
     tokens = tokens + attention.o_proj(mixed).index_select(1, windows.scatter)
     updated: Tensor = tokens + layer.mlp(layer.layernorm_after(tokens))
     return updated

@@ -11,7 +11,7 @@ from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role
 from fashioncrop_export.captions import cut_to, token_ids
 from fashioncrop_export.checkpoints import Checkpoint
-from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Tolerance
+from fashioncrop_export.graph_plan import Array, Arrays, Case, GraphPlan, Quantisation, Tolerance
 from fashioncrop_export.originals import Originals, tokenizer_of, with_eager_attention
 
 # Configurations from before transformers #24773 name this id; there the end-of-text token is the largest in the text.
@@ -80,6 +80,7 @@ def plan(checkpoint: Checkpoint, originals: Originals) -> GraphPlan:
         ),
         reference=reference,
         tolerances={"embedding": Tolerance(relative=1e-4)},
+        quantisation=Quantisation(Tolerance(relative=0.1), frozenset({"text_projection"})),
         preprocessing={"max_tokens": longest, "tokenizer": "tokenizer.json"},
     )
 

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from fashioncrop.errors import ModelFileError
 from fashioncrop.model_repository import Role, engine_folder, prepare_repository, shipped_repository
-from fashioncrop_export import validation
+from fashioncrop_export import making, validation
 from fashioncrop_export.checkpoints import file_digest
 from fashioncrop_export.errors import Difference, ParityError
 from fashioncrop_export.exporting import Request, Stage, export
-from fashioncrop_export.identity import read_identity
+from fashioncrop_export.identity import is_variant_up_to_date, read_identity
+from fashioncrop_export.variants import Variant
 from tiny_models import tiny_checkpoints
 
 pytestmark = pytest.mark.export
@@ -154,9 +157,11 @@ def test_the_identity_says_what_was_made_from_what(tiny_repository: Path) -> Non
         assert identity is not None
         content = json.loads((folder / "model.json").read_text())
         assert list(content) == [
-            *("schema", "role", "name", "version", "source", "trained", "license", "domain", "digest"),
-            *("checkpoint_digests", "config_digest", "exporter", "opset", "ir_version", "preprocessing", "parity"),
+            *("schema", "role", "name", "version", "source", "trained", "license", "domain"),
+            *("variant", "digest", "source_digest", "checkpoint_digests", "config_digest", "exporter"),
+            *("opset", "ir_version", "preprocessing", "parity"),
         ]
+        assert (content["variant"], content["source_digest"]) == ("fp32", None)
         assert (content["schema"], content["role"], content["source"], content["trained"]) == (1, role, "tiny", False)
         assert "random weights" in content["name"]
         assert content["domain"] is None
@@ -174,6 +179,98 @@ def test_the_identity_says_what_was_made_from_what(tiny_repository: Path) -> Non
 def _name_of(folder: Path) -> str:
     marker = json.loads((folder / "fashioncrop.json").read_text())
     return str(marker["name"])
+
+
+@pytest.fixture
+def request_for_int8(tiny_repository: Path, tmp_path: Path) -> Request:
+    """A repository in which one model's fp32 engine is up to date."""
+    role = Role.IMAGE_EMBEDDER
+    prepare_repository(tmp_path / "repository")
+    folder = engine_folder(tmp_path / "repository", role)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("model.json", "model.onnx"):
+        shutil.copy2(engine_folder(tiny_repository, role) / name, folder / name)
+    cache = tiny_checkpoints(tiny_repository)
+    return Request("tiny", tmp_path / "repository", cache, (role,), variants=(Variant.INT8,))
+
+
+def test_an_int8_engine_lies_beside_the_usual_one_with_an_identity_of_its_own(request_for_int8: Request) -> None:
+    stages: list[Stage] = []
+    usual, int8 = export(request_for_int8, lambda _role, stage: stages.append(stage))
+    assert (usual.status, usual.variant) == ("up to date", Variant.FP32)
+    assert (int8.status, int8.variant) == ("exported", Variant.INT8)
+    assert stages == ["checkpoint", "up to date", "load", "quantise", "validate", "done"]
+    folder = engine_folder(request_for_int8.repository, Role.IMAGE_EMBEDDER)
+    assert sorted(contents(folder)) == ["model.int8.json", "model.int8.onnx", "model.json", "model.onnx"]
+    identity = read_identity(folder, Variant.INT8)
+    assert identity == int8.identity
+    assert identity.digest == file_digest(folder / "model.int8.onnx") != usual.identity.digest
+    assert identity.source_digest == usual.identity.digest
+    assert identity.config_digest == file_digest(folder.parent / "configs" / "int8.pbtxt")
+    assert (identity.name, identity.version) == (usual.identity.name, usual.identity.version)
+    assert [result.status for result in export(request_for_int8)] == ["up to date", "up to date"]
+
+
+INT8_CHANGES: dict[str, Callable[[Path], object]] = {
+    "engine": lambda folder: (folder / "model.int8.onnx").write_bytes(b"not a graph"),
+    "no engine": lambda folder: (folder / "model.int8.onnx").unlink(),
+    "no identity": lambda folder: (folder / "model.int8.json").unlink(),
+    "the other's identity": lambda folder: shutil.copy2(folder / "model.json", folder / "model.int8.json"),
+    "configuration": lambda folder: (folder.parent / "configs" / "int8.pbtxt").write_text("# other\n"),
+}
+
+
+def test_an_int8_engine_of_something_else_is_made_again(request_for_int8: Request) -> None:
+    folder = engine_folder(request_for_int8.repository, Role.IMAGE_EMBEDDER)
+    _, first = export(request_for_int8)
+    config = (folder.parent / "configs" / "int8.pbtxt").read_bytes()
+    for change, spoil in INT8_CHANGES.items():
+        spoil(folder)
+        # What a request does first would put the shipped configuration back.
+        is_current = is_variant_up_to_date(folder, Variant.INT8, folder.parent / "configs" / "int8.pbtxt")
+        assert not is_current, change
+        (folder.parent / "configs" / "int8.pbtxt").write_bytes(config)
+        usual, int8 = export(request_for_int8)
+        assert usual.status == "up to date"
+        assert int8.status == ("up to date" if change == "configuration" else "exported"), change
+        assert int8.identity.digest == first.identity.digest
+
+
+def test_an_int8_engine_of_another_fp32_engine_is_made_again(request_for_int8: Request) -> None:
+    folder = engine_folder(request_for_int8.repository, Role.IMAGE_EMBEDDER)
+    export(request_for_int8)
+    content = json.loads((folder / "model.int8.json").read_text())
+    (folder / "model.int8.json").write_text(json.dumps({**content, "source_digest": "sha256:0"}))
+    assert [result.status for result in export(request_for_int8)] == ["up to date", "exported"]
+
+
+def test_an_int8_engine_that_answers_something_else_is_not_written(
+    request_for_int8: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def coarse(model: onnx.ModelProto, _exact: object) -> onnx.ModelProto:
+        broken = onnx.ModelProto.FromString(model.SerializeToString())
+        for tensor in broken.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+                rounded = np.sign(onnx.numpy_helper.to_array(tensor))
+                tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, tensor.name))
+        return broken
+
+    monkeypatch.setattr(making, "quantise", coarse)
+    with pytest.raises(ParityError, match=r"image_embedder\.embedding: expected values within 0\.1 "):
+        export(request_for_int8)
+    folder = engine_folder(request_for_int8.repository, Role.IMAGE_EMBEDDER)
+    assert sorted(contents(folder)) == ["model.json", "model.onnx"]
+
+
+def test_a_model_without_an_int8_configuration_has_no_such_variant(request_for_one: Request) -> None:
+    (result,) = export(replace(request_for_one, variants=(Variant.INT8,)))
+    assert result.variant is Variant.FP32
+    assert sorted(contents(folder_of(request_for_one))) == FILES
+    config = request_for_one.repository / ROLE / "configs" / "int8.pbtxt"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text((request_for_one.repository / ROLE / "config.pbtxt").read_text())
+    with pytest.raises(ModelFileError, match=f"asks for an int8 engine of {ROLE}, and there is none"):
+        export(replace(request_for_one, variants=(Variant.INT8,)))
 
 
 def test_preprocessing_is_the_checkpoints_own(tiny_repository: Path) -> None:

@@ -38,6 +38,7 @@ def test_an_engine_says_what_it_is(tmp_path: Path) -> None:
         "digest": "sha256:1",
         "source": "full",
         "trained": True,
+        "variant": "",
         "domain": None,
     }
 

@@ -34,10 +34,11 @@ from fake_models import (
     FakeModels,
     Tensors,
     assert_declared,
+    save_sentence_tokenizer,
     write_engine,
 )
 from fashioncrop.model_repository import PIPELINE
-from identity import ENGINES
+from identity import ENGINES, TEXT_EMBEDDER
 from photo import Limits
 from pipeline import EMBED_BATCH, FashionPipeline, Settings
 from problems import Code, ProblemError
@@ -50,8 +51,9 @@ PATIENCE_S = 10
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    for role in ENGINES:
+    for role in (*ENGINES, TEXT_EMBEDDER):
         write_engine(tmp_path, role)
+    save_sentence_tokenizer(tmp_path / TEXT_EMBEDDER / "1")
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(tmp_path / ENCODER / "1" / "tokenizer.json"))
@@ -191,11 +193,48 @@ def test_the_identity_alone_reads_no_photo_and_changes_with_a_model(
     nothing = {"image": np.asarray([b""], np.object_)}
     identity = ask(pipeline, nothing, "identity")["identity"]
     assert fake.called == []
-    assert [one["role"] for one in json.loads(identity[0])["models"]] == [ENCODER, DETECTOR, DEPTH, EMBEDDER]
+    models = [one["role"] for one in json.loads(identity[0])["models"]]
+    assert models == [ENCODER, DETECTOR, DEPTH, EMBEDDER, TEXT_EMBEDDER]
     assert ask(pipeline, request(photo, "red"), "identity", "scores")["identity"] == identity
     assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] == identity
     write_engine(repository, EMBEDDER, digest="sha256:another")
     assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] != identity
+
+
+def test_texts_are_embedded_without_a_photo_as_many_at_a_time_as_the_model_takes(
+    pipeline: FashionPipeline, fake: FakeModels, photo: bytes
+) -> None:
+    nothing = {"image": np.asarray([b""], np.object_)}
+    wanted = ["red hat", *["blue"] * EMBED_BATCH]
+    embeddings = ask(pipeline, nothing | {"texts": texts(*wanted)}, "text_embeddings", "identity")["text_embeddings"]
+    start, end = len(WORDS), len(WORDS) + 1
+    assert embeddings[0, :4].tolist() == [start, WORDS.index("red"), WORDS.index("hat"), end]
+    assert embeddings[1, :4].tolist() == [start, WORDS.index("blue"), end, end]
+    assert embeddings[-1, :3].tolist() == [start, WORDS.index("blue"), end]
+    assert [len(inputs["input_ids"]) for inputs in fake.inputs_of(TEXT_EMBEDDER)] == [EMBED_BATCH, 1]
+    assert fake.called == [TEXT_EMBEDDER] * 2
+    assert ask(pipeline, nothing, "text_embeddings")["text_embeddings"].shape == (0, WIDTH)
+    both = ask(pipeline, request(photo, "red", texts=texts("red")), "text_embeddings", "embeddings")
+    assert [len(array) for array in both.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("red", " "), "Text 1 of `texts` is empty"),
+        (("red " * 7,), "Text 0 of `texts` has 9 tokens, .* at most 8"),
+        (("red",) * 257, "at most 256"),
+        ((b"\xff",), "Element 0 of `texts` is not UTF-8"),
+    ],
+)
+def test_texts_that_cannot_be_read_are_refused(
+    pipeline: FashionPipeline, fake: FakeModels, given: tuple[str | bytes, ...], words: str
+) -> None:
+    tensors = {"image": np.asarray([b""], np.object_), "texts": texts(*given)}
+    with pytest.raises(ProblemError, match=words) as caught:
+        ask(pipeline, tensors, "text_embeddings")
+    assert caught.value.code is Code.INVALID_ARG
+    assert fake.called == []
 
 
 def test_without_a_vocabulary_the_default_one_is_looked_for(
@@ -287,6 +326,7 @@ def test_no_garment_is_an_answer_of_the_same_ranks(
         "crops": (0,),
         "embeddings": (0, WIDTH),
         "depth_medians": (0,),
+        "text_embeddings": (0, WIDTH),
     }
     assert analysis_of(answer)["garments"] == []
     assert answer["depth_map"].size > 0

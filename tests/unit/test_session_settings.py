@@ -160,3 +160,41 @@ def test_openvino_comes_before_the_plain_cpu_where_it_is(
         "OpenVINOExecutionProvider",
         "CPUExecutionProvider",
     ]
+
+
+GPU_PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_on_a_gpu_cuda_comes_first_where_it_is_installed(
+    session_settings: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {"gpu_mem_limit": "100", "cudnn_conv_algo_search": "1", "arena_extend_strategy": "1"}
+    assert session_settings.providers(config(parameters), "GPU", 1) == ["CPUExecutionProvider"]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: GPU_PROVIDERS)
+    options = {
+        "device_id": "1",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+        "gpu_mem_limit": "100",
+    }
+    assert session_settings.providers(config(parameters), "GPU", 1) == [
+        ("CUDAExecutionProvider", options),
+        "CPUExecutionProvider",
+    ]
+    assert session_settings.providers(config(parameters), "CPU") == ["CPUExecutionProvider"]
+
+
+def test_tensorrt_gets_its_own_options(session_settings: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"trt_engine_cache_enable": "true", "max_workspace_size_bytes": "7"}
+    accelerators = {"gpu_execution_accelerator": [{"name": "tensorrt", "parameters": parameters}]}
+    asked = config(optimization={"execution_accelerators": accelerators})
+    with pytest.raises(ValueError, match="TensorrtExecutionProvider and CUDAExecutionProvider need the package onnxru"):
+        session_settings.providers(asked, "GPU")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: GPU_PROVIDERS)
+    assert session_settings.providers(asked, "GPU")[0] == (
+        "TensorrtExecutionProvider",
+        {"device_id": "0", "trt_engine_cache_enable": "true", "trt_max_workspace_size": "7"},
+    )
+    parameters["precision"] = "FP16"
+    with pytest.raises(ValueError, match="parameters precision of the accelerator tensorrt are unknown"):
+        session_settings.providers(asked, "GPU")

@@ -64,6 +64,21 @@ class Control:
             return str(error.message())
         return None
 
+    def unloaded(self) -> frozenset[str]:
+        """Models that somebody told the server to unload; none where nobody can say."""
+        try:
+            index = self._client.get_model_repository_index(client_timeout=2)
+        except InferenceServerException:
+            return frozenset()
+        return frozenset(one.name for one in index.models if one.state == "UNLOADING" or one.reason == "unloaded")
+
+    def is_ready(self, model: str) -> bool:
+        """Does the server call the model ready?"""
+        try:
+            return bool(self._client.is_model_ready(model, client_timeout=2))
+        except InferenceServerException:
+            return False
+
     def answered(self) -> int | None:
         """How many requests all models have ended, well or not; None where nobody can say.
 

@@ -17,7 +17,13 @@ from typing import Self
 from fashioncrop._embedded.installation import find_installation
 from fashioncrop._embedded.state import SUPERVISOR_MODULE, Phase, ServerState, StateFolder, default_state_folder
 from fashioncrop.errors import EmbeddedServerError
-from fashioncrop.model_repository import Role, default_repository, engine_folder, prepare_repository
+from fashioncrop.model_repository import (
+    Role,
+    default_repository,
+    engine_folder,
+    prepare_repository,
+    read_config,
+)
 
 _STOP_WITHIN_S = 40
 _POLL_S = 0.1
@@ -61,7 +67,7 @@ def start(
         )
     if repository is None:
         prepare_repository(chosen)  # an updated package must not serve an older pipeline
-    _check_engines(chosen)
+    _check_engines(chosen, config_name)
     orders = _orders(chosen, ports, config_name)
     try:
         folder.folder.mkdir(parents=True, exist_ok=True)
@@ -175,12 +181,32 @@ class EmbeddedServer:
         return self.state_folder.running()
 
 
-def _check_engines(repository: Path) -> None:
+def _check_engines(repository: Path, config_name: str) -> None:
     missing = [role for role in Role if not (engine_folder(repository, role) / "model.json").is_file()]
     if missing:
         raise EmbeddedServerError(
             f"{repository} has no engine for {', '.join(missing)}. Make them: fashioncrop-export --models full (from "
             "the hub), --models random (random weights, to try the plumbing) or --models DIR (checkpoints on disk)."
+        )
+    if not config_name:
+        return
+    known = sorted({path.stem for path in repository.glob("*/configs/*.pbtxt")})
+    if config_name not in known:
+        raise EmbeddedServerError(
+            f"No model in {repository} has configs/{config_name}.pbtxt. There are: {', '.join(known) or 'none'}."
+        )
+    configs = {role: read_config(repository, role, config_name) for role in Role}
+    if any(config.backend == "tensorrt" for config in configs.values()):
+        raise EmbeddedServerError(
+            f"The embedded server has no TensorRT, which configs/{config_name}.pbtxt ask for: serve these engines with "
+            "NVIDIA's image (docker-compose.yml, with --model-config-name), or start without --config-name."
+        )
+    files = {role: engine_folder(repository, role) / config.default_model_filename for role, config in configs.items()}
+    absent = [str(path) for path in files.values() if not path.is_file()]
+    if absent:
+        raise EmbeddedServerError(
+            f"{absent[0]} does not exist, and configs/{config_name}.pbtxt names it. Make it: fashioncrop-export, with "
+            "its --variant."
         )
 
 

@@ -9,6 +9,8 @@ What is watched, and what is done:
   gone, its model is reloaded and proved by a real answer. Where it is the pipeline, the whole server is restarted: the
   answers that its process owed would never come, and only closed connections tell so;
 - all models, by a real answer, from time to time: also one whose process lives but does not answer.
+
+A model that somebody told the server to unload is left alone until it is loaded again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +51,7 @@ _PROBE_TIMEOUT_S = 5
 _STUCK_AFTER_S = 300
 """A model that is busy this long without ending one request is taken for hung."""
 _UNLOAD_TIMEOUT_S = 5
+_UNLOADED = "unloaded"
 _BACK_OFF_S = (0, 1, 2, 5, 10, 30)
 _STABLE_AFTER_S = 60
 _PARALLEL_LOADS = 2
@@ -261,13 +265,29 @@ class Supervisor:
             return f"The server cannot be watched: {error}"
 
     def _gone(self) -> set[str]:
-        """Models whose process is gone."""
-        return {self._stubs[pid] for pid in set(self._stubs) - set(self._living_stubs())}
+        """Models whose process is gone, although nobody unloaded or reloaded them."""
+        living = self._living_stubs()
+        missing = {model for pid, model in self._stubs.items() if pid not in living}
+        if not missing:
+            return set()
+        known, alive = Counter(self._stubs.values()), Counter(living.values())
+        reloaded = {model for model in missing if alive[model] >= known[model]}
+        unloaded = self._connected().unloaded() & missing
+        for model in unloaded:
+            self._tell_model(model, _UNLOADED)
+        self._stubs = {pid: model for pid, model in self._stubs.items() if model not in reloaded | unloaded}
+        self._stubs |= {pid: model for pid, model in living.items() if model in reloaded - unloaded}
+        return missing - reloaded - unloaded
 
     def _found_dead(self) -> set[str]:
         """Models that give no real answer; a process that goes meanwhile ends the round."""
         dead: set[str] = set()
         for model in MODELS:
+            if self._state.models[model] == _UNLOADED:
+                if not self._connected().is_ready(model):
+                    continue
+                self._stubs |= {pid: one for pid, one in self._living_stubs().items() if one == model}
+                self._tell_model(model, "ready")
             if self._gone():
                 return dead | self._gone()
             if self._is_dead(model):
@@ -369,9 +389,10 @@ def _served_by(process: psutil.Process) -> str | None:
 
 
 def _identity(repository: Path, model: str) -> bytes | None:
-    """What model.json says, to see that it has changed."""
+    """What model.json says, and those of other variants, to see that it has changed."""
     try:
-        return (engine_folder(repository, Role(model)) / "model.json").read_bytes()
+        files = sorted(engine_folder(repository, Role(model)).glob("model*.json"))
+        return b"\0".join(path.read_bytes() for path in files) or None
     except OSError:
         return None
 

@@ -31,7 +31,8 @@ def up(
         ),
     ] = None,
     config_name: Annotated[
-        str, typer.Option(help="Prefer each model's configs/NAME.pbtxt over its config.pbtxt.")
+        str,
+        typer.Option(metavar="NAME", help="Prefer each model's configs/NAME.pbtxt over its config.pbtxt: int8, say."),
     ] = "",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until every model must have answered.")] = 300,
 ) -> None:

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from served_engines import USUAL_FILE, engine_digest, served_file, variants
+
 ENGINES = ("vocabulary_encoder", "garment_detector", "depth_estimator", "image_embedder")
-"""Models that this pipeline calls, in the order of the flow."""
+"""Models that this pipeline calls for a photo, in the order of the flow."""
+TEXT_EMBEDDER = "text_embedder"
+"""Called for texts; it takes part in no photo's answer."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class Engine:
     Attributes:
         role: the model's name on the server.
         folder: its version folder.
-        about: the whole model.json.
+        about: the whole model.json; its digest is that of the engine that is served.
+        variant: the configuration by which the engine is served, `int8` for instance; empty for the usual one.
     """
 
     role: str
     folder: Path
     about: dict[str, Any]
+    variant: str = ""
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -36,7 +42,7 @@ class Engine:
     def identity(self) -> dict[str, Any]:
         """What every answer says of a model that took part; `domain` is None for a model of photographs."""
         known = {key: self.about[key] for key in ("role", "name", "version", "digest", "source", "trained")}
-        return {**known, "domain": self.about.get("domain")}
+        return {**known, "variant": self.variant, "domain": self.about.get("domain")}
 
 
 def source_digest(folder: Path) -> str:
@@ -64,11 +70,16 @@ def warnings_of(identities: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def read_engine(repository: Path, role: str) -> Engine:
+def read_engine(repository: Path, role: str, config_name: str | None = "") -> Engine:
     """What export wrote of the engine that serves `role`.
 
     Read when the pipeline loads, as the engines are, and not again: a file that changes later describes an engine that
     does not serve yet.
+
+    Args:
+        repository: the model repository.
+        role: the model's name.
+        config_name: what the server was started with; None where that cannot be told.
 
     Raises:
         FileNotFoundError, ValueError: model.json is missing or is not of this role; the message says what to do.
@@ -84,4 +95,12 @@ def read_engine(repository: Path, role: str) -> Engine:
         raise FileNotFoundError(f"{path} cannot be read ({error.strerror}); run fashioncrop-export") from error
     if about["role"] != role:
         raise ValueError(f"{path} describes {about['role']}; run fashioncrop-export --only {role} --force")
-    return Engine(role, folder, about)
+    if config_name is None and variants(repository / role, folder):
+        raise ValueError(
+            f"{folder} has several engines, and this process was not started by tritonserver: which of them it serves "
+            f"cannot be told. Remove {' and '.join(variants(repository / role, folder))}"
+        )
+    file = served_file(repository / role, config_name or "")
+    if file == USUAL_FILE:
+        return Engine(role, folder, about)
+    return Engine(role, folder, {**about, "digest": engine_digest(folder / file, about["digest"])}, config_name or "")

@@ -23,6 +23,7 @@ from metrics import RequestMetrics
 from photo import Limits
 from pipeline import FashionPipeline, Settings
 from problems import Code, ProblemError, shortened
+from served_engines import config_name_of_server
 from stopwatch import Stopwatch
 
 _NOT_SERVING = (
@@ -55,7 +56,9 @@ class TritonPythonModel:
             embedding_width=widths["embeddings"],
         )
         try:
-            self._pipeline = FashionPipeline(Path(args["model_repository"]).parent, settings, call_model)
+            self._pipeline = FashionPipeline(
+                Path(args["model_repository"]).parent, settings, call_model, config_name_of_server()
+            )
         except Exception as error:  # tokenizers raises plain Exception
             raise pb_utils.TritonModelException(f"{error}") from error
         self._free = BoundedSemaphore(self._max_in_flight)

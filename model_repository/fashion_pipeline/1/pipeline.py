@@ -20,20 +20,22 @@ import resizing
 from categories import DEFAULT_VOCABULARY, category_of
 from colours import garment_colours
 from detections import Detections, from_queries, joined, selected
-from identity import ENGINES, read_engine, source_digest, warnings_of
+from identity import ENGINES, TEXT_EMBEDDER, read_engine, source_digest, warnings_of
 from options import Options, Tensors, read_given_boxes, read_options, read_texts
 from photo import Limits, Photo, decode_photo
 from problems import Code, ProblemError, refuse
 from quality import Quality, assess
+from sentences import SentenceTokenizer
 from stopwatch import Stopwatch
 from text_features import Encoded, EncodedCaption, KeptFeatures
 from vocabulary import captions, normalised
 
 EMBED_BATCH = 16
-"""Crops in one request to image_embedder; its max_batch_size."""
+"""Crops or texts in one request to an embedder; their max_batch_size."""
 
 _NEED_DEPTH = {"analysis", "depth_medians", "depth_map"}
 _NEED_CROPS = {"crops", "embeddings"}
+_NEED_NO_PHOTO = {"identity", "text_embeddings"}
 
 
 class CallModel(Protocol):
@@ -69,23 +71,25 @@ class Settings:
 class FashionPipeline:
     """Answers requests, several at a time, from any thread."""
 
-    def __init__(self, repository: Path, settings: Settings, call: CallModel) -> None:
+    def __init__(self, repository: Path, settings: Settings, call: CallModel, config_name: str | None = "") -> None:
         """Read what export wrote beside the engines; raises where it is missing.
 
         Args:
             repository: the model repository, where the other models' folders are.
             settings: see `Settings`.
             call: asks another model.
+            config_name: see `read_engine`.
         """
-        self._engines = {role: read_engine(repository, role) for role in ENGINES}
+        self._engines = {role: read_engine(repository, role, config_name) for role in (*ENGINES, TEXT_EMBEDDER)}
         self._settings = settings
         self._call = call
         self._features = KeptFeatures(settings.kept_vocabularies)
         encoder = self._engines["vocabulary_encoder"]
         self._tokenizer = Tokenizer.from_file(str(encoder.folder / encoder.preprocessing["tokenizer"]))
+        self._sentences = SentenceTokenizer(self._engines[TEXT_EMBEDDER])
         about = {
             "pipeline": source_digest(Path(__file__).parent),
-            "models": self._identities(ENGINES),
+            "models": self._identities((*ENGINES, TEXT_EMBEDDER)),
             "vocabulary": DEFAULT_VOCABULARY,
         }
         self._identity = _texts([json.dumps(about)])
@@ -112,8 +116,11 @@ class FashionPipeline:
             ProblemError: the request is wrong, a model failed, or it was cancelled.
         """
         watch.waited()
-        if wanted == {"identity"}:
-            return {"identity": self._identity}
+        result: dict[str, NDArray[Any]] = {"identity": self._identity}
+        if "text_embeddings" in wanted:
+            result["text_embeddings"] = self._embed_texts(read_texts(tensors, "texts") or [], watch)
+        if wanted <= _NEED_NO_PHOTO:
+            return {name: result[name] for name in wanted}
 
         def go_on() -> None:
             if is_cancelled():
@@ -136,7 +143,7 @@ class FashionPipeline:
             else:
                 found, vocabulary = given[0][given[0].best(options.max_garments)], given[1]
             go_on()
-            result = self._crops(photo, found, options, wanted, watch)
+            result |= self._crops(photo, found, options, wanted, watch)
             go_on()
             if depth_map is not None:
                 map_ = depth_map.result()
@@ -150,7 +157,6 @@ class FashionPipeline:
             "scores": found.scores,
             "phrase_ids": found.phrase_ids,
             "phrases": _texts(vocabulary[i] for i in found.phrase_ids),
-            "identity": self._identity,
         }
         return {name: result[name] for name in wanted}
 
@@ -205,6 +211,17 @@ class FashionPipeline:
             )
 
         return self._features.get(phrases, encode)
+
+    def _embed_texts(self, texts: list[str], watch: Stopwatch) -> NDArray[np.float32]:
+        parts = [np.zeros((0, self._settings.embedding_width), np.float32)]
+        if not texts:
+            return parts[0]
+        with watch.stage("embed_text"):
+            ids = self._sentences.ids(texts)
+            for start in range(0, len(ids), EMBED_BATCH):
+                stacked = ids[start : start + EMBED_BATCH]
+                parts.append(self._call("text_embedder", {"input_ids": stacked}, ("embedding",))["embedding"])
+        return np.concatenate(parts)
 
     def _estimate_depth(self, photo: Photo, watch: Stopwatch) -> NDArray[np.float32]:
         with watch.stage("depth"):

@@ -44,7 +44,8 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"{path} does not exist; run fashioncrop-export")
         try:
             options = session_options(self._config)
-            self._session = ort.InferenceSession(path, options, providers=providers(self._config))
+            where = providers(self._config, args["model_instance_kind"], int(args["model_instance_device_id"]))
+            self._session = ort.InferenceSession(path, options, providers=where)
             self._run_options = run_options(self._config)
         except ValueError as error:
             raise pb_utils.TritonModelException(f"{args['model_name']}: {error}") from error

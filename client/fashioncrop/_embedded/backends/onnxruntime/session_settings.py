@@ -7,7 +7,7 @@ Options with ONNX Runtime"), so that one config.pbtxt means the same to both.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnxruntime as ort
 
@@ -35,6 +35,13 @@ _KNOWN = {
     "memory.enable_memory_arena_shrinkage",
 }
 _GPU_ACCELERATORS = {"cuda", "tensorrt"}
+_TENSORRT, _CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
+_TENSORRT_NAMES = {"max_workspace_size_bytes": "trt_max_workspace_size"}
+_CUDA_CHOICES = {
+    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
+    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
+}
+Provider: TypeAlias = str | tuple[str, dict[str, str]]
 
 
 def session_options(config: Mapping[str, Any]) -> ort.SessionOptions:
@@ -74,19 +81,33 @@ def run_options(config: Mapping[str, Any]) -> ort.RunOptions:
     return options
 
 
-def providers(config: Mapping[str, Any]) -> list[str]:
-    """Execution providers in order: always the CPU. GPU accelerators are known, but this server has no GPU.
+def providers(config: Mapping[str, Any], kind: str = "CPU", device: int = 0) -> list[Provider]:
+    """Execution providers in order, the CPU last.
+
+    Args:
+        config: as for `session_options`.
+        kind: `GPU` or `CPU`: where Triton has placed the instance. GPU accelerators count on a GPU only, as in the
+            native backend; there CUDA is used where the installed onnxruntime has it.
+        device: which GPU.
 
     Raises:
-        ValueError: an accelerator that the native backend would refuse.
+        ValueError: an accelerator that the native backend would refuse, or that the installed onnxruntime lacks.
     """
     accelerators = config.get("optimization", {}).get("execution_accelerators", {})
+    on_gpu: list[tuple[str, dict[str, str]]] = []
     for accelerator in accelerators.get("gpu_execution_accelerator", []):
         if accelerator["name"] not in _GPU_ACCELERATORS:
             raise ValueError(
                 f"the GPU accelerator {accelerator['name']} is unknown; it must be one of {sorted(_GPU_ACCELERATORS)}"
             )
-    result = []
+        if kind == "GPU" and accelerator["name"] == "tensorrt":
+            on_gpu.append((_TENSORRT, _tensorrt_options(accelerator.get("parameters", {}), device)))
+    if kind == "GPU" and (_CUDA in ort.get_available_providers() or accelerators.get("gpu_execution_accelerator")):
+        on_gpu.append((_CUDA, _cuda_options(_parameters(config), device)))
+    missing = [name for name, _ in on_gpu if name not in ort.get_available_providers()]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} need the package onnxruntime-gpu in place of onnxruntime")
+    result: list[Provider] = [*on_gpu]
     for accelerator in accelerators.get("cpu_execution_accelerator", []):
         if accelerator["name"] != "openvino":
             raise ValueError(f"the CPU accelerator {accelerator['name']} is unknown; it must be openvino")
@@ -96,6 +117,26 @@ def providers(config: Mapping[str, Any]) -> list[str]:
             )
         result.append("OpenVINOExecutionProvider")
     return [*result, "CPUExecutionProvider"]
+
+
+def _tensorrt_options(values: Mapping[str, str], device: int) -> dict[str, str]:
+    """Options of ONNX Runtime's TensorRT provider, which the native backend passes on by their own names."""
+    unknown = [name for name in values if not name.startswith("trt_") and name not in _TENSORRT_NAMES]
+    if unknown:
+        raise ValueError(f"the parameters {', '.join(sorted(unknown))} of the accelerator tensorrt are unknown")
+    return {"device_id": str(device), **{_TENSORRT_NAMES.get(name, name): value for name, value in values.items()}}
+
+
+def _cuda_options(values: Mapping[str, str], device: int) -> dict[str, str]:
+    options = {"device_id": str(device)}
+    for name, choices in _CUDA_CHOICES.items():
+        if name in values:
+            options[name] = str(_choice(values, name, "", choices))
+    if "gpu_mem_limit" in values:
+        options["gpu_mem_limit"] = str(_count(values, "gpu_mem_limit"))
+    if "do_copy_in_default_stream" in values:
+        options["do_copy_in_default_stream"] = str(int(_word(values, "do_copy_in_default_stream", default=True)))
+    return options
 
 
 def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
