@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from fashioncrop.reporting import ReportEntry, write_report
+from fashioncrop.cataloguing.answers import SearchAnswer
+from fashioncrop.reporting import ReportEntry, write_gallery, write_report
 from fashioncrop.results import Colour, Crop
+from gallery_samples import answered, hostile_answer
 from report_samples import HOSTILE, analysis, drawn, garment, grey, hostile_entry
 
 Open = Callable[..., Page]
@@ -78,8 +80,17 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     path = tmp_path / "report.html"
 
-    def open_(*entries: ReportEntry, size: tuple[int, int] = WIDE, title: str = "Spring", **options: object) -> Page:
-        write_report(path, entries, title=title)
+    def open_(
+        *entries: ReportEntry,
+        size: tuple[int, int] = WIDE,
+        title: str = "Spring",
+        answer: SearchAnswer | None = None,
+        **options: object,
+    ) -> Page:
+        if answer is None:
+            write_report(path, entries, title=title)
+        else:
+            write_gallery(path, answer, answered()[1], title=title)
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             offline=True,
@@ -134,6 +145,31 @@ def test_every_text_can_be_read_and_nothing_is_cut_off(opened: Open, scheme: str
     assert dark == (scheme == "dark")
     # A picture of it is many colours, of which the page's own is the largest part.
     assert len(page.screenshot()) > 20_000
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)])
+def test_what_a_search_found_can_be_read_and_walked_through(opened: Open, scheme: str, size: tuple[int, int]) -> None:
+    hostile = hostile_answer()
+    answer, _ = answered()
+    answer = answer.model_copy(update={"found": (*answer.found, *hostile.found)})
+    page = opened(answer=answer, size=size, color_scheme=scheme, title="Spring" * 20)
+    contrasts = page.evaluate(_CONTRASTS)
+    assert len(contrasts) > 30
+    assert [found for found in contrasts if found[0] < 4.5] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    walked = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        name, visible, shown = page.evaluate(_FOCUS)
+        if name == "BODY":
+            break
+        assert visible, name
+        assert shown, name
+        walked.append(page.evaluate("document.activeElement.getAttribute('href') || ''"))
+    assert walked[2:5] == ["#q1", "#q2", "#q3"]
+    assert walked[5:7] == ["file:///photos/red%20one.jpg", "https://shop.example/skirt.jpg"]
+    page.click("nav a[href='#q2']")
+    assert page.evaluate("document.querySelector('#q2').getBoundingClientRect().top < innerHeight")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -234,19 +234,20 @@ def _card(garments: Sequence[Garment], index: int, anchor: str, photo: Image.Ima
         score=_words.percent(garment.score),
         attributes=said,
         hidden=hidden,
-        swatches=_swatches(garment.colours),
+        swatches=swatches(garment.colours),
         depth=_words.depth_words(garment.depth, len(garments)) if len(garments) > 1 else "",
         notes=notes,
         covered_by=[(other + 1, f"{anchor}g{other}", garments[other].phrase) for other in covering],
     )
 
 
-def _swatches(colours: Sequence[Colour]) -> list[Swatch]:
+def swatches(colours: Sequence[Colour]) -> list[Swatch]:
+    """A garment's colours, side by side in one bar."""
     whole = max(sum(colour.share for colour in colours), 1.0)
-    swatches, start = [], 0.0
+    found, start = [], 0.0
     for colour in colours:
         width = 100 * colour.share / whole
         shown = colour.hex if _HEX.fullmatch(colour.hex) else ""
-        swatches.append(Swatch(shown, colour.name, _words.percent(colour.share), f"{start:.2f}%", f"{width:.2f}%"))
+        found.append(Swatch(shown, colour.name, _words.percent(colour.share), f"{start:.2f}%", f"{width:.2f}%"))
         start += width
-    return swatches
+    return found

@@ -1,0 +1,1 @@
+"""A file for each step, in the order of their names."""
