@@ -1,4 +1,4 @@
-"""The four models of the pipeline, played by a few lines of arithmetic.
+"""The five models of the pipeline, played by a few lines of arithmetic.
 
 They take and give only what the configurations declare, so that who is tested with them is held to those as well.
 """
@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from categories import DEFAULT_VOCABULARY
 from fashioncrop.model_repository import PIPELINE, read_config, shipped_repository
-from identity import ENGINES
+from identity import ENGINES, TEXT_EMBEDDER
 
 Tensors = dict[str, NDArray[Any]]
 
 ENCODER, DETECTOR, DEPTH, EMBEDDER = ENGINES
 WIDTH = 512
 UNKNOWN = "[UNK]"
+START_OF_TEXT, END_OF_TEXT = "<|startoftext|>", "<|endoftext|>"
 WORDS = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", ".", "red", "blue", *(f"word{index}" for index in range(120))]
 WORDS += sorted({word for phrase in DEFAULT_VOCABULARY for word in phrase.split()})
 EVERYTHING = frozenset(output.name for output in read_config(shipped_repository(), PIPELINE).output)
@@ -57,7 +59,7 @@ class FakeModels:
     """Answers for the models and remembers the calls.
 
     The detector finds each word of `finds` in its box (pixels of 100 x 80) with its logit, where the caption has the
-    word; depth grows from left to right; an embedding begins with the crop's mean colour.
+    word; depth grows from left to right; an embedding begins with the crop's mean colour, a text's with its ids.
     """
 
     def __init__(self, finds: dict[str, tuple[tuple[float, float, float, float], float]]) -> None:
@@ -73,6 +75,7 @@ class FakeModels:
         assert set(inputs) == {entry.name for entry in read_config(shipped_repository(), model).input}
         self.before.get(model, lambda: None)()
         answers = {ENCODER: self._encode, DETECTOR: self._detect, DEPTH: self._depth, EMBEDDER: self._embed}
+        answers[TEXT_EMBEDDER] = self._embed_text
         answer = answers[model](inputs)
         assert_declared(model, "output", answer)
         return {name: answer[name] for name in outputs}
@@ -117,13 +120,32 @@ class FakeModels:
         embedding[:, :3] = inputs["image"].mean(axis=(1, 2))
         return {"embedding": embedding}
 
+    @staticmethod
+    def _embed_text(inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        ids = inputs["input_ids"]
+        embedding = np.zeros((len(ids), WIDTH), np.float32)
+        embedding[:, : ids.shape[1]] = ids
+        return {"embedding": embedding}
+
 
 PREPROCESSING = {
     ENCODER: {"tokenizer": "tokenizer.json", "max_tokens": 256},
     DETECTOR: {"shortest_edge": 64, "longest_edge": 120, "resample": "bilinear"},
     DEPTH: {"height": 56, "width": 56, "keep_aspect_ratio": True, "multiple_of": 14, "resample": "bicubic"},
     EMBEDDER: {"shortest_edge": 224, "crop_hw": [224, 224], "resample": "bicubic"},
+    TEXT_EMBEDDER: {"tokenizer": "tokenizer.json", "max_tokens": 8},
 }
+
+
+def save_sentence_tokenizer(folder: Path) -> None:
+    """CLIP's start and end around words, which are numbered as in `WORDS`."""
+    ends = {START_OF_TEXT: len(WORDS), END_OF_TEXT: len(WORDS) + 1}
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)} | ends, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{START_OF_TEXT} $A {END_OF_TEXT}", special_tokens=list(ends.items())
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def write_engine(repository: Path, role: str, **changes: Any) -> None:  # noqa: ANN401 - JSON

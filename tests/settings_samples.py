@@ -48,6 +48,23 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "store_url": TEXT.map(lambda text: f"s3://{text}/prefix"),
     "store_public_url": ADDRESS,
     "signed_url_expiry_s": NUMBER,
+    "catalogue": TEXT.map(lambda text: f"postgresql://jo:secret@localhost/{text}"),
+    "listen": NUMBER.map(lambda number: f"127.0.0.1:{number}"),
+    "keys_file": TEXT.map(lambda text: f"/{text}"),
+    "rate_limit": NUMBER.map(lambda number: f"{number}/minute"),
+    "rate_limit_redis_url": NUMBER.map(lambda number: f"redis://:secret@localhost/{number}"),
+    "cors_origins": st.lists(NUMBER.map(lambda number: f"https://shop-{number}.example"), min_size=1, max_size=3),
+    "max_body_bytes": NUMBER.map(lambda number: number * 1024),
+    "max_photo_pixels": NUMBER,
+    "max_batch": NUMBER,
+    "max_in_flight": NUMBER,
+    "body_timeout_s": SHARE.map(lambda share: share * 600),
+    "request_timeout_s": SHARE.map(lambda share: share * 600),
+    "drain_s": SHARE,
+    "jobs": st.booleans(),
+    "jobs_database": NUMBER.map(lambda number: f"postgresql://u:secret@localhost/{number}"),
+    "job_keep_s": NUMBER.map(float),
+    "traces_url": ADDRESS,
 }
 
 
@@ -71,8 +88,16 @@ BAD: list[tuple[str, Any, str]] = [
     ("openai_api_key", "hidden\nhidden", "must be the key alone"),
     ("dinox_api_key", "hidden h\u00efdden", "must be the key alone"),
     ("cache_redis_url", "http://hidden", "must be a URL that begins with rediss://, redis:// or unix://"),
+    ("catalogue", "mysql://hidden", "must be a folder, or a URL that begins with postgresql://"),
     ("max_cost", -1, "must be a number, 0 or more; got '?-1'?"),
     ("signed_url_expiry_s", 604801, "must be a whole number from 1 to 604800; got '?604801'?"),
+    ("listen", "8080", "must be HOST:PORT"),
+    ("listen", "host:80800", "must be HOST:PORT"),
+    ("rate_limit", "many", "must be a number of requests for a time"),
+    ("rate_limit_redis_url", "http://hidden", "must be a URL that begins with rediss://, redis:// or unix://"),
+    ("cors_origins", "*", "must be origins of web pages"),
+    ("cors_origins", "https://shop.example/path", "must be origins of web pages"),
+    ("max_body_bytes", 1, "must be a whole number from 1024 to 1073741824; got '?1'?"),
 ]
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -22,11 +22,13 @@ from fashioncrop._sources import Photo, Source, read_photo
 from fashioncrop._triton import TritonConnection
 from fashioncrop.errors import CancelledError, ContractError, OptionError, ServerUnavailableError
 from fashioncrop.model_repository import PIPELINE
-from fashioncrop.results import Analysis
+from fashioncrop.results import Analysis, Detection, ServedModel
 
 _T = TypeVar("_T")
 
 DEFAULT_TIMEOUT_S = 120.0
+# The pipeline cuts boxes at the photo's edges.
+_WHOLE_PHOTO = np.asarray([[0, 0, 2**20, 2**20]], np.float32)
 
 
 class AnalyzeOptions(TypedDict, total=False):
@@ -95,6 +97,7 @@ class AsyncClient:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         fetch_limits: FetchLimits | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Nothing is sent yet.
 
@@ -102,11 +105,12 @@ class AsyncClient:
             url: gRPC `host:port`; by default `$FASHIONCROP_URL`, else the embedded server.
             timeout_s: for each request, repeats included.
             fetch_limits: what a photo's URL may do; by default https to global addresses only.
+            headers: asked before each inference for what goes along as gRPC metadata, a trace's context for one.
 
         Raises:
             ServerUnavailableError: no server is known.
         """
-        self._connection = TritonConnection(find_server_url(url), timeout_s=timeout_s)
+        self._connection = TritonConnection(find_server_url(url), timeout_s=timeout_s, headers=headers)
         self._fetch_limits = fetch_limits or FetchLimits()
 
     @property
@@ -160,6 +164,54 @@ class AsyncClient:
         request_ms = round((time.perf_counter() - start_s) * 1000, 3)
         return _analysis(answer, photo.name, request_ms)
 
+    async def detect(self, source: Source, **options: Unpack[AnalyzeOptions]) -> tuple[Detection, ...]:
+        """The boxes alone, best score first: nothing is cropped, embedded or measured.
+
+        Args:
+            source: see `analyze`.
+            **options: see `AnalyzeOptions`; those about crops and embeddings have no effect.
+
+        Raises:
+            FashionCropError: as `analyze`.
+        """
+        photo = await self.read(source)
+        inputs = {"image": _texts([photo.data]), **_option_tensors(options)}
+        answer = await self._connection.infer(PIPELINE, inputs, ["boxes_xyxy", "scores", "phrase_ids", "phrases"])
+        found = zip(answer["phrases"], answer["phrase_ids"], answer["scores"], answer["boxes_xyxy"], strict=True)
+        return tuple(
+            Detection(phrase=phrase.decode(), phrase_id=int(id_), score=float(score), box_xyxy=tuple(box.tolist()))
+            for phrase, id_, score, box in found
+        )
+
+    async def embed(self, source: Source) -> NDArray[np.float32]:
+        """The embedding of a whole photo, as a crop's: float32 [512], L2 norm 1.
+
+        Raises:
+            FashionCropError: as `analyze`.
+        """
+        photo = await self.read(source)
+        inputs = {
+            "image": _texts([photo.data]),
+            "boxes_xyxy": _WHOLE_PHOTO,
+            "box_phrases": _texts([b"photo"]),
+            "crop_padding": np.zeros(1, np.float32),
+        }
+        embeddings = (await self._connection.infer(PIPELINE, inputs, ["embeddings"]))["embeddings"]
+        return np.asarray(embeddings[0], np.float32)
+
+    async def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Each text's embedding, to be compared with a crop's: float32 [texts, 512], L2 norm 1.
+
+        Args:
+            texts: such as "a red striped skirt", at most 256.
+
+        Raises:
+            OptionError: a text is empty or too long, or there are too many.
+            FashionCropError: as `analyze`.
+        """
+        inputs = {"image": _texts([b""]), "texts": _phrases("texts", texts)}
+        return (await self._connection.infer(PIPELINE, inputs, ["text_embeddings"]))["text_embeddings"]
+
     async def depth_map(self, source: Source) -> NDArray[np.float32]:
         """Relative inverse depth of the whole photo: float32 [height, width] of the estimator's grid, larger is nearer.
 
@@ -191,6 +243,35 @@ class AsyncClient:
             FashionCropError: as `analyze`.
         """
         return tuple(json.loads(await self.server_identity())["vocabulary"])
+
+    async def is_ready(self) -> bool:
+        """Does the server answer and call itself ready? Asked once, without patience."""
+        return await self._connection.is_ready()
+
+    async def served_models(self) -> tuple[ServedModel, ...]:
+        """Every model of the server's repository and how it is.
+
+        Raises:
+            ModelControlError: the server does not tell.
+            FashionCropError: as `analyze`.
+        """
+        return await self._connection.served_models()
+
+    async def load_model(self, name: str) -> None:
+        """Load a model, or load it anew.
+
+        Raises:
+            ModelControlError: the server does not take such orders, or the model cannot be loaded.
+        """
+        await self._connection.load(name)
+
+    async def unload_model(self, name: str) -> None:
+        """Unload a model, once its requests have ended.
+
+        Raises:
+            ModelControlError: the server does not take such orders.
+        """
+        await self._connection.unload(name)
 
     async def check(self) -> str:
         """The server's version, once its pipeline has every tensor that this client knows.

@@ -24,6 +24,7 @@ from fashioncrop.errors import (
     FashionCropError,
     InputError,
     MissingModelError,
+    ModelControlError,
     OptionError,
     OverloadedError,
     PhotoError,
@@ -32,10 +33,13 @@ from fashioncrop.errors import (
     TryAgainError,
 )
 from fashioncrop.model_repository import read_config, shipped_repository
+from fashioncrop.results import ServedModel
 
 _T = TypeVar("_T")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+_LOAD_TIMEOUT_S = 300.0
+_READY_TIMEOUT_S = 2.0
 _DEAD_STUB = ("Stub process", "is not healthy", "shutting down")
 
 
@@ -45,11 +49,13 @@ class TritonConnection:
     Args:
         url: `host:port`.
         timeout_s: for each call, repeats included.
+        headers: asked before each inference for what goes along as gRPC metadata, a trace's context for one.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, headers: Callable[[], Mapping[str, str]] = dict) -> None:
         self.url = url
         self._timeout_s = timeout_s
+        self._headers = headers
         self._made: triton.InferenceServerClient | None = None
         self._is_closed = False
         self._checked: set[str] = set()
@@ -81,11 +87,12 @@ class TritonConnection:
         """
         tensors = [_tensor(name, array) for name, array in inputs.items()]
         requested = [triton.InferRequestedOutput(name) for name in outputs]
+        headers = dict(self._headers()) or None
 
         async def ask(left_s: float) -> dict[str, NDArray[Any]]:
             if model not in self._checked:
                 await self._check(model, inputs, outputs, left_s)
-            result = await self._client.infer(model, tensors, outputs=requested, client_timeout=left_s)
+            result = await self._client.infer(model, tensors, outputs=requested, headers=headers, client_timeout=left_s)
             return {name: result.as_numpy(name) for name in outputs}
 
         return await self._persist(model, ask)
@@ -110,6 +117,69 @@ class TritonConnection:
             await self._check(model, [one.name for one in config.input], [one.name for one in config.output], left_s)
 
         await self._persist(model, ask)
+
+    async def is_ready(self) -> bool:
+        """Does the server answer, and does it call itself ready? Asked once, without patience."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+        except InferenceServerException:
+            return False
+
+    async def served_models(self) -> tuple[ServedModel, ...]:
+        """Every model of the server's repository.
+
+        Raises:
+            ModelControlError: the server does not tell.
+            FashionCropError: as `infer`.
+        """
+
+        async def ask(left_s: float) -> tuple[ServedModel, ...]:
+            try:
+                index = await self._client.get_model_repository_index(client_timeout=left_s)
+            except InferenceServerException as error:
+                if not _is_closed(error):
+                    raise
+                raise ModelControlError(f"{self.url} does not say which models it has: {error.message()}") from error
+            loaded = await self._client.get_inference_statistics(client_timeout=left_s)
+            memory = {
+                one.name: sum(usage.byte_size for usage in one.memory_usage) if one.memory_usage else None
+                for one in loaded.model_stats
+            }
+            return tuple(
+                ServedModel(
+                    name=one.name,
+                    version=one.version or None,
+                    state=one.state.lower() or "unavailable",
+                    reason="" if one.state == "READY" else one.reason,
+                    memory_bytes=memory.get(one.name),
+                )
+                for one in index.models
+            )
+
+        return await self._persist("", ask)
+
+    async def load(self, model: str) -> None:
+        """Load a model, or load it anew.
+
+        Raises:
+            ModelControlError: the server does not take such orders, or the model cannot be loaded.
+        """
+        await self._order(self._client.load_model(model, client_timeout=_LOAD_TIMEOUT_S), f"load {model}")
+
+    async def unload(self, model: str) -> None:
+        """Unload a model, once its requests have ended.
+
+        Raises:
+            ModelControlError: the server does not take such orders.
+        """
+        await self._order(self._client.unload_model(model, client_timeout=_LOAD_TIMEOUT_S), f"unload {model}")
+
+    async def _order(self, call: Awaitable[None], what: str) -> None:
+        """Once only: an order that was refused is refused again."""
+        try:
+            await call
+        except InferenceServerException as error:
+            raise ModelControlError(f"{self.url} did not {what}: {error.message()}") from error
 
     async def _persist(self, model: str, ask: Callable[[float], Awaitable[_T]]) -> _T:
         """Repeat what may succeed later, with growing pauses, inside `timeout_s`."""
@@ -197,6 +267,11 @@ def _by_status(status: str, words: str, url: str, timeout_s: float) -> FashionCr
     if status in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}:
         return InputError(f"The request is too large for {url}: {words}")
     return ServerFaultError(f"{url} failed ({status}): {words}")
+
+
+def _is_closed(error: InferenceServerException) -> bool:
+    """Does the server not take this kind of call from anybody, or not without a key?"""
+    return "not allowed" in str(error.message()) or "restricted" in str(error.message())
 
 
 def _tensor(name: str, array: NDArray[Any]) -> triton.InferInput:

@@ -19,8 +19,11 @@
     │   ├── CredentialError         a paid service's key is missing, refused or may not do this
     │   ├── ContractError           server and client disagree about a tensor
     │   ├── MissingModelError       the server does not have a model
+    │   ├── ModelControlError       the server does not load or unload a model
+    │   ├── QueueError              the database of jobs cannot be used
     │   ├── EmbeddedServerError     the embedded server cannot be started or stopped
-    │   └── ModelFileError          a model, its configuration or its identity is missing, corrupt or foreign
+    │   ├── ModelFileError          a model, its configuration or its identity is missing, corrupt or foreign
+    │   └── CatalogueError          the catalogue's database cannot be used, is empty, or was made by other models
     └── ServerFaultError            report it: the server failed in a way nobody foresaw
 """
 
@@ -117,12 +120,24 @@ class MissingModelError(DeploymentError):
     """The server does not have the model, or it failed to load."""
 
 
+class ModelControlError(DeploymentError):
+    """The server does not take orders to load or unload a model, or could not carry one out."""
+
+
+class QueueError(DeploymentError):
+    """The database of jobs cannot be reached, or its user may not make tables."""
+
+
 class EmbeddedServerError(DeploymentError):
     """The embedded server cannot be started, watched or stopped."""
 
 
 class ModelFileError(DeploymentError):
     """A model's file, configuration or identity is missing, corrupt or of another model."""
+
+
+class CatalogueError(DeploymentError):
+    """The catalogue's database cannot be reached or used, is empty, or holds vectors of other models."""
 
 
 class ServerFaultError(FashionCropError):

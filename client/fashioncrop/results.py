@@ -191,6 +191,40 @@ class Garment(_Frozen):
     description_problem: str | None = None
 
 
+class Detection(_Frozen):
+    """A box that was found, where nothing else was asked for.
+
+    Attributes:
+        phrase: what it was found as.
+        phrase_id: index into what was looked for.
+        score: 0 to 1.
+        box_xyxy: where it is.
+    """
+
+    phrase: str
+    phrase_id: int
+    score: Share
+    box_xyxy: Box
+
+
+class ServedModel(_Frozen):
+    """A model of the server's repository, as the server sees it now.
+
+    Attributes:
+        name: on the server.
+        version: that is served; None where none was loaded yet.
+        state: `ready`, `loading`, `unloading` or `unavailable`.
+        reason: why it is unavailable, in the server's words; empty otherwise.
+        memory_bytes: what it holds; None where its backend does not say.
+    """
+
+    name: str
+    version: str | None
+    state: str
+    reason: str
+    memory_bytes: int | None
+
+
 class ModelIdentity(_Frozen):
     """A model that took part.
 
@@ -201,6 +235,7 @@ class ModelIdentity(_Frozen):
         digest: of the engine file, `sha256:...`.
         source: `full`, `paperdoll`, `random`, `tiny` or `directory`, as export was told.
         trained: False for random weights, whose answers mean nothing.
+        variant: the configuration that it is served by, `int8` for instance; empty for the usual one.
         domain: what alone it was trained on, "drawn scenes" for instance; None for a model of photographs.
     """
 
@@ -210,6 +245,7 @@ class ModelIdentity(_Frozen):
     digest: str
     source: str
     trained: bool
+    variant: str = ""
     domain: str | None = None
 
 

@@ -201,7 +201,7 @@ def test_all_that_is_wrong_is_told_at_once_and_what_is_overruled_is_not() -> Non
         ("threshold", r"fashioncrop\.toml is no TOML file: .*document"),
         ("mode = off", "is no TOML file"),
         ("threshold = {}", "threshold in .* must be a number from 0 to 1"),
-        ("vocabulary = [1]", "vocabulary in .* must be a list of phrases"),
+        ("vocabulary = [1]", "vocabulary in .* must be a list of texts"),
         ("prices = 5", "prices in .* must be a path"),
     ],
 )

@@ -30,6 +30,18 @@ EXTRAS = (
     "openai",
     "pyarrow",
     "redis",
+    "alembic",
+    "psycopg",
+    "sqlalchemy",
+    "procrastinate",
+    "psycopg_pool",
+    "fastapi",
+    "limits",
+    "opentelemetry",
+    "prometheus_client",
+    "pybase64",
+    "starlette",
+    "uvicorn",
 )
 
 CLIENT_FILES = sorted(path for path in PACKAGE.rglob("*.py") if BACKENDS not in path.parents)
@@ -38,23 +50,35 @@ ALLOWED = {
     "httpcore2": {"_fetch.py", "dinox/transport.py"},
     "psutil": {"_embedded/supervisor.py"},
     "rich": {
-        *("cli/app.py", "cli/analyzing.py", "cli/serving.py", "cli/batch_progress.py"),
-        "settings/_show.py",
+        *("cli/app.py", "cli/analyzing.py", "cli/gateway.py", "cli/serving.py", "cli/batch_progress.py"),
+        *("cli/cataloguing.py", "cli/searching.py", "settings/_show.py"),
     },
     "typer": {
         *("cli/__init__.py", "cli/app.py", "cli/analyzing.py", "cli/batching.py", "cli/configuring.py"),
-        *("cli/serving.py", "settings/flags.py"),
+        *("cli/cataloguing.py", "cli/gateway.py", "cli/searching.py", "cli/serving.py", "settings/flags.py"),
     },
     "pyarrow": {"batching/table.py"},
     "openai": {"describing/_openai.py"},
-    "jinja2": {"reporting/_report.py"},
+    "jinja2": {"reporting/_fragment.py", "reporting/_page.py"},
     "redis": {"caching/shared.py"},
+    "psycopg": {"cataloguing/_database.py", "gateway/jobs/_database.py"},
+    "psycopg_pool": {"gateway/jobs/_database.py"},
+    "procrastinate": {"gateway/jobs/_database.py"},
+    "alembic": {
+        *("cataloguing/_migrating.py", "cataloguing/migrations/env.py"),
+        "cataloguing/migrations/versions/v0001_catalogue.py",
+    },
+    "sqlalchemy": {"cataloguing/_migrating.py"},
     "pydantic_settings": {"settings/_declaration.py", "settings/_load.py"},
+    "uvicorn": {"gateway/serving.py"},
+    "limits": {"gateway/access.py"},
+    "prometheus_client": {"gateway/telling.py"},
+    "pybase64": {"gateway/photos.py"},
 }
 EDGES = {
     "_doctor": {"cli/serving.py"},
     "_output": {"cli/analyzing.py", "cli/batching.py"},
-    "reporting": {"cli/analyzing.py"},
+    "reporting": {"cli/analyzing.py", "cli/searching.py", "gateway/page_api.py"},
 }
 
 
@@ -95,6 +119,12 @@ def test_an_edge_is_imported_by_its_command_only(edge: str) -> None:
     assert {name_of(path) for path in outside if f"fashioncrop.{edge}" in imported(path)} == EDGES[edge]
 
 
+def test_the_gateway_is_imported_by_its_commands_only() -> None:
+    outside = [path for path in CLIENT_FILES if not name_of(path).startswith("gateway/")]
+    importers = {path for path in outside if any(name.startswith("fashioncrop.gateway") for name in imported(path))}
+    assert {name_of(path) for path in importers} == {"cli/gateway.py"}
+
+
 def test_the_command_is_imported_by_nothing_but_itself() -> None:
     importers = {name_of(path) for path in CLIENT_FILES if "fashioncrop.cli" in imported(path)}
     assert all(name.startswith("cli/") for name in importers)
@@ -120,6 +150,10 @@ def test_what_watches_the_server_needs_nothing_of_the_client() -> None:
                 "fashioncrop.model_repository",
             )
             assert all(name.startswith(allowed) for name in inside), name_of(path)
+
+
+def test_what_keeps_the_embedded_database_needs_python_alone() -> None:
+    assert roots(PACKAGE / "cataloguing" / "keeper.py") <= sys.stdlib_module_names
 
 
 def test_only_the_pipelines_thin_side_knows_triton() -> None:

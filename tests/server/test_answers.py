@@ -16,6 +16,7 @@ from tritonclient import grpc, http
 
 from fashioncrop import AnalyzeOptions, AsyncClient, Client
 from fashioncrop._embedded.server import EmbeddedServer
+from fashioncrop.errors import OptionError
 from fashioncrop.model_repository import PIPELINE, Role, read_config, shipped_repository
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
@@ -86,8 +87,25 @@ async def test_the_server_says_who_it_is_without_a_photo(server: EmbeddedServer,
         identity = json.loads(await asking.server_identity())
         assert json.dumps(identity) == await asking.server_identity()
         models = (await asking.analyze(photographs["coffee"], max_garments=1)).models
-    assert [model.model_dump() for model in models] == identity["models"]
+    *of_photos, of_texts = identity["models"]
+    assert [model.model_dump() for model in models] == of_photos
+    assert of_texts["role"] == "text_embedder"
     assert identity["pipeline"].startswith("sha256:")
+
+
+async def test_texts_are_embedded_alone_as_among_others(server: EmbeddedServer) -> None:
+    texts = ["a red striped skirt", "hat", "A  HAT", "\u00fc\U0001f455", *(f"hat {number}" for number in range(20))]
+    async with AsyncClient(server.grpc_url) as asking:
+        together = await asking.embed_texts(texts)
+        alone = np.concatenate([await asking.embed_texts([text]) for text in texts[:4]])
+        assert (await asking.embed_texts([])).shape == (0, 512)
+        for bad, words in (([" "], "is empty"), (["hat " * 99], "at most 77"), (["hat"] * 257, "at most 256")):
+            with pytest.raises(OptionError, match=words):
+                await asking.embed_texts(bad)
+    assert (together.shape, together.dtype) == ((24, 512), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(alone, together[:4], atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
 
 
 def test_no_garment_is_an_answer_over_both_protocols(server: EmbeddedServer, photographs: dict[str, bytes]) -> None:

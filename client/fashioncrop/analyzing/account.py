@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fashioncrop.results import Cost, Usage
 
@@ -12,11 +14,22 @@ class Account:
 
     Attributes:
         asked: True once a model was asked, paid or the server's own.
+        timings_ms: of what happened outside of the server, in milliseconds.
     """
 
     def __init__(self) -> None:
         self._usages: list[Usage] = []
         self.asked = False
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what takes place inside `with`."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_ms[name] = round((time.perf_counter() - start_s) * 1000, 3)
 
     def add(self, usage: Usage) -> None:
         """Count what a paid model took for one purpose."""

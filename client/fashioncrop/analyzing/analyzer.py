@@ -104,8 +104,8 @@ class Analyzer:
         self._detector, self._store = detector, store
         self._cache: kept.Keeps = cache or kept.Nothing()
 
-    async def analyze(self, source: Source) -> tuple[Analysis, Photo]:
-        """Everything about one photo, and the photo as it was read.
+    async def analyze(self, source: Source | Photo) -> tuple[Analysis, Photo]:
+        """Everything about one photo, and the photo as it was read, by now or before.
 
         A describer that fails leaves its reason at each garment, and the rest of the answer stands.
 
@@ -114,7 +114,7 @@ class Analyzer:
             FashionCropError: as `AsyncClient.analyze`.
         """
         start_s = time.perf_counter()
-        photo = await self._client.read(source)
+        photo = source if isinstance(source, Photo) else await self._client.read(source)
         account = Account()
         options = self._options
         if self._describer is not None or self._store is not None:
@@ -122,20 +122,21 @@ class Analyzer:
         if self._describer is not None and self._mode is Mode.VISION:
             options["vocabulary"] = await self._named(self._describer, photo, account)
         analysis = await self._detected(photo, options, account)
-        detected_s = time.perf_counter()
-        described_ms = {}
         if self._describer is not None and analysis.garments:
-            analysis = await self._described(self._describer, analysis, account)
-            described_ms = {"describe": _ms(detected_s)}
-        timings_ms = analysis.timings_ms if account.asked else {}
+            with account.stage("describe"):
+                analysis = await self._described(self._describer, analysis, account)
+        server_ms = analysis.timings_ms if account.asked else {}
+        analysis = analysis.model_copy(update={"photo": analysis.photo.model_copy(update={"name": photo.name})})
+        if self._store is not None:
+            with account.stage("store"):
+                analysis = await _stored(self._store, analysis, photo)
+        request_ms = round((time.perf_counter() - start_s) * 1000, 3)
         changes = {
-            "photo": analysis.photo.model_copy(update={"name": photo.name}),
-            "timings_ms": {**timings_ms, **described_ms, "request": _ms(start_s)},
+            "timings_ms": {**server_ms, **account.timings_ms, "request": request_ms},
             "cost": account.cost(),
             "cached": not account.asked,
         }
-        analysis = analysis.model_copy(update=changes)
-        return (analysis if self._store is None else await _stored(self._store, analysis, photo)), photo
+        return analysis.model_copy(update=changes), photo
 
     async def _named(self, describer: Describes, photo: Photo, account: Account) -> list[str]:
         key = kept.naming_key(photo.data, describer.settings)
@@ -143,7 +144,8 @@ class Analyzer:
         known = None if data is None else kept.decode_phrases(data)
         if known is not None:
             return known
-        named = await describer.name_garments(photo.data)
+        with account.stage("name"):
+            named = await describer.name_garments(photo.data)
         account.add(named.usage)
         await self._cache.set(key, encode_json(named.phrases))
         return list(named.phrases)
@@ -159,21 +161,25 @@ class Analyzer:
             if known is not None:
                 return known
         account.asked = True
-        given, warnings = await self._boxes(photo, options)
+        given, warnings = await self._boxes(photo, options, account)
         analysis = await self._client.analyze_photo(photo, **given)
         analysis = analysis.model_copy(update={"warnings": (*analysis.warnings, *warnings)})
         if key is not None:
             await self._cache.set(key, await asyncio.to_thread(encode_analysis, analysis))
         return analysis
 
-    async def _boxes(self, photo: Photo, options: AnalyzeOptions) -> tuple[AnalyzeOptions, tuple[str, ...]]:
+    async def _boxes(
+        self, photo: Photo, options: AnalyzeOptions, account: Account
+    ) -> tuple[AnalyzeOptions, tuple[str, ...]]:
         """The options with boxes in place of a vocabulary, where not the server but another detects."""
         vocabulary = options.get("vocabulary")
         if vocabulary is not None and not vocabulary:  # nothing was named, so there is nothing to look for
             return _with_boxes(options, _NOTHING_FOUND), ()
         if self._detector is None:
             return options, ()
-        found = await self._detector.detect(photo.data, vocabulary or await self._client.default_vocabulary())
+        phrases = vocabulary or await self._client.default_vocabulary()
+        with account.stage("detect"):
+            found = await self._detector.detect(photo.data, phrases)
         return _with_boxes(options, found), found.warnings
 
     async def _described(self, describer: Describes, analysis: Analysis, account: Account) -> Analysis:
@@ -233,7 +239,3 @@ def _filled(analysis: Analysis, descriptions: dict[int, Description], problems: 
         for garment in analysis.garments
     )
     return analysis.model_copy(update={"garments": garments})
-
-
-def _ms(start_s: float) -> float:
-    return round((time.perf_counter() - start_s) * 1000, 3)

@@ -13,7 +13,13 @@ import numpy as np
 
 from fashioncrop._client import AnalyzeOptions
 from fashioncrop.caching import cache_key, decode_json, encode_json
-from fashioncrop.describing import NAMING_VERSION, PROMPT_VERSION, CropToDescribe, DescriberSettings
+from fashioncrop.describing import (
+    NAMING_VERSION,
+    PROMPT_VERSION,
+    TELLING_VERSION,
+    CropToDescribe,
+    DescriberSettings,
+)
 from fashioncrop.results import Description
 
 
@@ -62,6 +68,13 @@ def description_key(crops: Sequence[CropToDescribe], settings: DescriberSettings
     """Of the descriptions of one photo's garments."""
     shown = [[crop.id, crop.phrase, crop.jpeg] for crop in crops]
     return cache_key("description", {"crops": shown, "by": _describer(settings), "prompt": PROMPT_VERSION})
+
+
+def telling_key(picture: bytes, prompt: str, settings: DescriberSettings) -> str:
+    """Of a text about a picture that a prompt asked for."""
+    return cache_key(
+        "telling", {"picture": picture, "asked": prompt, "by": _describer(settings), "prompt": TELLING_VERSION}
+    )
 
 
 def _describer(settings: DescriberSettings) -> dict[str, Any]:

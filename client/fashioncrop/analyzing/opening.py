@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fashioncrop._client import AnalyzeOptions, AsyncClient
@@ -44,6 +45,74 @@ def describer_settings(settings: Settings) -> DescriberSettings:
     )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What analysers are made of; shared by any number of them.
+
+    Attributes:
+        client: of the server.
+        describer: None where nobody describes.
+        detector: DINO-X; None where it was not asked for.
+        cache: None where nothing is kept.
+        store: None where nothing is stored.
+    """
+
+    client: AsyncClient
+    describer: Describer | None
+    detector: DinoX | None
+    cache: Cache | None
+    store: Store | None
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings,
+    *,
+    dinox: bool,
+    budget: Budget | None = None,
+    on_warning: Callable[[str], None] = lambda _sentence: None,
+    headers: Callable[[], Mapping[str, str]] = dict,
+) -> AsyncIterator[Parts]:
+    """Everything that the settings name, opened; closed at the end.
+
+    Args:
+        settings: see `Settings`.
+        dinox: whether DINO-X is one of them.
+        budget: counts dollars; by default one with the settings' limit.
+        on_warning: is told, in one sentence, what is wrong with the cache, or soon will be with the describer.
+        headers: see `AsyncClient`.
+
+    Raises:
+        ServerUnavailableError: no server is known.
+        CredentialError: a key is missing.
+        OptionError: settings do not go together, or an extra is not installed.
+        StorageError: the store cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        limits = FetchLimits(allow_http=settings.allow_http, allow_private_addresses=settings.allow_private_addresses)
+        client = AsyncClient(settings.url, timeout_s=settings.timeout_s, fetch_limits=limits, headers=headers)
+        await stack.enter_async_context(client)
+        describer: Describer | None = None
+        if settings.describing != "off":
+            counted = budget or Budget(settings.max_cost)
+            prices = PriceTable.load(settings.prices)
+            notice = prices.retirement(settings.describer_model, dt.datetime.now().astimezone().date())
+            if notice is not None and settings.base_url is None:
+                on_warning(notice)
+            describer = Describer(describer_settings(settings), prices=prices, budget=counted)
+            await stack.enter_async_context(describer)
+        detector: DinoX | None = None
+        if dinox:
+            detector = await stack.enter_async_context(DinoX(_dinox_settings(settings)))
+        cache = _cache(settings, on_warning)
+        if cache is not None:
+            stack.push_async_callback(cache.close)
+        store = await _store(settings)
+        if store is not None:
+            stack.push_async_callback(store.close)
+        yield Parts(client, describer, detector, cache, store)
+
+
 @asynccontextmanager
 async def open_analyzer(
     settings: Settings,
@@ -61,41 +130,18 @@ async def open_analyzer(
         on_warning: is told, in one sentence, what is wrong with the cache, or soon will be with the describer.
 
     Raises:
-        ServerUnavailableError: no server is known.
-        CredentialError: a key is missing.
-        OptionError: settings do not go together, or an extra is not installed.
-        StorageError: the store cannot be written.
+        FashionCropError: as `open_parts`.
     """
-    async with AsyncExitStack() as stack:
-        limits = FetchLimits(allow_http=settings.allow_http, allow_private_addresses=settings.allow_private_addresses)
-        client = AsyncClient(settings.url, timeout_s=settings.timeout_s, fetch_limits=limits)
-        await stack.enter_async_context(client)
-        describer: Describer | None = None
-        if settings.describing != "off":
-            counted = budget or Budget(settings.max_cost)
-            prices = PriceTable.load(settings.prices)
-            notice = prices.retirement(settings.describer_model, dt.datetime.now().astimezone().date())
-            if notice is not None and settings.base_url is None:
-                on_warning(notice)
-            describer = Describer(describer_settings(settings), prices=prices, budget=counted)
-            await stack.enter_async_context(describer)
-        detector: DinoX | None = None
-        if settings.detector == "dinox":
-            detector = await stack.enter_async_context(DinoX(_dinox_settings(settings)))
-        cache = _cache(settings, on_warning)
-        if cache is not None:
-            stack.push_async_callback(cache.close)
-        store = await _store(settings)
-        if store is not None:
-            stack.push_async_callback(store.close)
+    dinox = settings.detector == "dinox"
+    async with open_parts(settings, dinox=dinox, budget=budget, on_warning=on_warning) as parts:
         yield Analyzer(
-            client,
+            parts.client,
             options=options if options is not None else options_of(settings),
             mode=Mode(settings.describing),
-            describer=describer,
-            detector=detector,
-            cache=cache,
-            store=store,
+            describer=parts.describer,
+            detector=parts.detector,
+            cache=parts.cache,
+            store=parts.store,
         )
 
 

@@ -9,12 +9,22 @@ from enum import Enum
 
 import typer
 
-from fashioncrop.cli import analyzing, batching, configuring, serving
+from fashioncrop.cli import analyzing, batching, cataloguing, configuring, gateway, searching, serving
 from fashioncrop.cli.app import app, words
 from fashioncrop.errors import FashionCropError
 from fashioncrop.results import json_schema
 
-__all__ = ["analyzing", "app", "batching", "configuring", "main", "serving"]
+__all__ = [
+    "analyzing",
+    "app",
+    "batching",
+    "cataloguing",
+    "configuring",
+    "gateway",
+    "main",
+    "searching",
+    "serving",
+]
 
 
 @app.command()

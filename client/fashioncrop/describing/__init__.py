@@ -5,12 +5,14 @@ from fashioncrop.describing.describer import CropToDescribe, Described, Describe
 from fashioncrop.describing.estimates import Estimate, estimate
 from fashioncrop.describing.naming import NamedGarments
 from fashioncrop.describing.prices import ModelPrice, PriceTable
-from fashioncrop.describing.prompts import NAMING_VERSION, PROMPT_VERSION
+from fashioncrop.describing.prompts import NAMING_VERSION, PROMPT_VERSION, TELLING_VERSION
 from fashioncrop.describing.settings import DescriberSettings
+from fashioncrop.describing.telling import Told
 
 __all__ = [
     "NAMING_VERSION",
     "PROMPT_VERSION",
+    "TELLING_VERSION",
     "Budget",
     "CropToDescribe",
     "Described",
@@ -20,5 +22,6 @@ __all__ = [
     "ModelPrice",
     "NamedGarments",
     "PriceTable",
+    "Told",
     "estimate",
 ]

@@ -18,6 +18,7 @@ from fashioncrop.describing.prompts import DESCRIBE_SYSTEM, describe_text
 from fashioncrop.describing.schema import GARMENTS_SCHEMA, GARMENTS_SCHEMA_NAME, Parsed, parse_garments
 from fashioncrop.describing.settings import DescriberSettings
 from fashioncrop.describing.sheet import Picture, Sheet, make_sheet, share_out
+from fashioncrop.describing.telling import Told, tell
 from fashioncrop.describing.usage import Meter
 from fashioncrop.errors import FashionCropError, OptionError
 from fashioncrop.results import Description, Usage
@@ -140,6 +141,10 @@ class Describer:
     async def name_garments(self, photo: bytes) -> NamedGarments:
         """What is worn in a photo, as phrases for a detector; see `naming.name_garments`."""
         return await name_garments(self._endpoint, self.settings, photo)
+
+    async def tell(self, picture: bytes, prompt: str) -> Told:
+        """What a prompt asks about a picture, in words; see `telling.tell`."""
+        return await tell(self._endpoint, self.settings, picture, prompt)
 
     async def _describe_sheet(self, crops: Sequence[CropToDescribe], meter: Meter) -> _SheetOutcome:
         numbered = dict(enumerate(crops, start=1))

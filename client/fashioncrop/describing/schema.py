@@ -69,6 +69,10 @@ NAMES_SCHEMA: dict[str, Any] = _object({"garments": _texts("short noun phrases, 
 """`{"garments": ["shirt", ...]}`."""
 NAMES_SCHEMA_NAME = "garment_names"
 
+TEXT_SCHEMA: dict[str, Any] = _object({"text": _text("the answer, in plain words")})
+"""`{"text": "..."}`."""
+TEXT_SCHEMA_NAME = "text"
+
 
 @dataclass(frozen=True)
 class Answer:

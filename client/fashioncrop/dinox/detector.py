@@ -43,6 +43,11 @@ class DinoX:
         return f"DinoX({self._settings.shown_url}, {self._settings.model})"
 
     @property
+    def shown_url(self) -> str:
+        """The service's address as it may be shown."""
+        return self._settings.shown_url
+
+    @property
     def identity(self) -> str:
         """Service, model and what shapes its boxes: it changes whenever the answers may."""
         asked = self._settings

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "FASHIONCROP_"
+_PORTS = 2**16
 
 
 def _phrases(given: Any) -> Any:  # noqa: ANN401 - checked by pydantic afterwards
@@ -60,12 +61,50 @@ def _redis_address(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _catalogue_place(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text.strip() or not text.isprintable() or ("://" in text and not re.match(r"postgres(ql)?://\S+$", text)):
+        raise ValueError("must be a folder, or a URL that begins with postgresql://")
+    return secret
+
+
+def _listen_address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (
+        colon and re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", host) and port.isdigit() and int(port) < _PORTS
+    ):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080 or [::]:8080")
+    return text
+
+
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", text):
+        raise ValueError("must be a number of requests for a time, such as 600/minute (second, minute, hour, day)")
+    return text
+
+
+def _split_origins(given: Any) -> Any:  # noqa: ANN401 - checked by pydantic afterwards
+    """A text, or several, to origins: commas and spaces separate them."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+        return given
+    return tuple(origin for text in texts for origin in re.split(r"[,\s]+", text) if origin)
+
+
+def _web_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not origins or not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", origin) for origin in origins):
+        raise ValueError("must be origins of web pages, such as https://shop.example, without a path")
+    return origins
+
+
 _Text = Annotated[str, Field(min_length=1)]
 _WebAddress = Annotated[str, AfterValidator(_web_address)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Key = Annotated[SecretStr, AfterValidator(_header_text)]
 _Vocabulary = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_phrases), AfterValidator(_some)]
 _File = Annotated[Path, AfterValidator(Path.expanduser)]
+_Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_origins), AfterValidator(_web_origins)]
+_Redis = Annotated[SecretStr, AfterValidator(_redis_address)]
 
 Mode = Literal["auto", "hybrid", "vision", "off"]
 
@@ -151,7 +190,7 @@ class Settings(BaseSettings):
     cache_dir: _File | None = Field(
         default=None, description="Folder of kept answers. By default in the user's cache folder."
     )
-    cache_redis_url: Annotated[SecretStr, AfterValidator(_redis_address)] | None = Field(
+    cache_redis_url: _Redis | None = Field(
         default=None, description="A Redis that keeps answers for several machines; may hold its password."
     )
 
@@ -164,6 +203,66 @@ class Settings(BaseSettings):
     )
     signed_url_expiry_s: int = Field(
         default=86_400, ge=1, le=604_800, description="Seconds for which a signed URL of a crop works, at most a week."
+    )
+
+    catalogue: Annotated[SecretStr, AfterValidator(_catalogue_place)] | None = Field(
+        default=None,
+        description="Where the catalogue is: a folder, or postgresql://USER:PASSWORD@HOST/DATABASE; may hold its "
+        "password. By default a folder in the user's data.",
+    )
+
+    listen: Annotated[str, AfterValidator(_listen_address)] = Field(
+        default="127.0.0.1:8080", description="Where the gateway answers, HOST:PORT."
+    )
+    keys_file: _File | None = Field(
+        default=None, description="The gateway's keys, hashed. By default beside the user's settings."
+    )
+    rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
+        default="600/minute", description="What each of the gateway's keys may ask, in photos and requests for a time."
+    )
+    rate_limit_redis_url: _Redis | None = Field(
+        default=None, description="A Redis that counts for several gateways; may hold its password."
+    )
+    cors_origins: _Origins | None = Field(
+        default=None,
+        description="Origins whose web pages may ask the gateway, such as https://shop.example. By default none.",
+    )
+    max_body_bytes: int = Field(
+        default=50_331_648, ge=1024, le=2**30, description="Bytes of a request to the gateway, at most."
+    )
+    max_photo_pixels: int = Field(
+        default=64_000_000, ge=1, le=10**9, description="Pixels of a photo that the gateway takes, at most."
+    )
+    max_batch: int = Field(default=32, ge=1, le=1000, description="Photos of one request to the gateway, at most.")
+    max_in_flight: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Requests that the gateway works on at a time; the next is turned away.",
+    )
+    body_timeout_s: float = Field(
+        default=30.0, ge=0.1, description="Seconds within which a request must have reached the gateway whole."
+    )
+    request_timeout_s: float = Field(
+        default=150.0, ge=0.1, description="Seconds within which the gateway answers a request that it has."
+    )
+    drain_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Seconds for which a gateway that is told to stop still takes requests while it says: not ready.",
+    )
+    jobs: bool = Field(default=False, description="Let the gateway take jobs, which workers answer later.")
+    jobs_database: Annotated[SecretStr, AfterValidator(_catalogue_place)] | None = Field(
+        default=None,
+        description="Where jobs are kept: a folder, or postgresql://USER:PASSWORD@HOST/DATABASE; may hold its "
+        "password. By default where the catalogue is.",
+    )
+    job_keep_s: float = Field(
+        default=86_400.0, ge=1, le=31_536_000, description="Seconds for which a job and its results are kept."
+    )
+    traces_url: _WebAddress | None = Field(
+        default=None,
+        description="Where the gateway's traces go, by OTLP: http://localhost:4318/v1/traces. By default nowhere.",
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

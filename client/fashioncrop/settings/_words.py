@@ -26,12 +26,12 @@ def allowed(field: FieldInfo) -> str:
         *most, last = get_args(kind)
         return f"{', '.join(most)} or {last}"
     if kind in (int, float):
-        name = "a whole number" if kind is int else "a number"
+        name, shape = ("a whole number", "d") if kind is int else ("a number", "g")
         low, high = limits(field)
         if low is None:
             return name
-        return f"{name} from {low:g} to {high:g}" if high is not None else f"{name}, {low:g} or more"
-    return _KINDS.get(kind, "a list of phrases")
+        return f"{name} from {low:{shape}} to {high:{shape}}" if high is not None else f"{name}, {low:{shape}} or more"
+    return _KINDS.get(kind, "a list of texts")
 
 
 def problems(error: ValidationError, origins: Mapping[str, str]) -> list[str]:

@@ -62,7 +62,7 @@ def _parameter(name: str) -> inspect.Parameter:
     if kind is bool:
         spelling = f"{spelling}/--no-{spelling.removeprefix('--')}"
         default = "yes" if default else "no"
-    told = "" if default is None else f"  [default: {default:g}]" if kind in (int, float) else f"  [default: {default}]"
+    told = "" if default is None else f"  [default: {default:g}]" if kind is float else f"  [default: {default}]"
     option = typer.Option(spelling, help=f"{field.description}{told}", min=low, max=high, show_default=False)
     accepted: Any = list[str] if get_origin(kind) is tuple else kind
     return inspect.Parameter(
