@@ -22,7 +22,24 @@ from fashioncrop.analyzing import Analyzer
 from fashioncrop.errors import OverloadedError, PhotoError
 from fashioncrop.results import Analysis, PhotoInfo, json_schema
 
-COMMANDS = ["analyze", "batch", "cost", "config", "up", "down", "status", "logs", "doctor", "schema"]
+COMMANDS = [
+    "analyze",
+    "batch",
+    "cost",
+    "index",
+    "config",
+    "serve",
+    "worker",
+    "search",
+    "up",
+    "down",
+    "status",
+    "logs",
+    "doctor",
+    "schema",
+    "catalogue",
+    "keys",
+]
 
 
 @dataclass(frozen=True)

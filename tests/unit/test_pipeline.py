@@ -428,6 +428,7 @@ def test_an_answer_names_the_models_that_took_part(
         "name": f"someone/{roles[0]}",
         "version": "abc",
         "digest": f"sha256:{roles[0]}",
+        "variant": "",
         "source": "full",
         "trained": True,
         "domain": None,

@@ -19,8 +19,10 @@ from fashioncrop.cataloguing.entries import (
 from fashioncrop.errors import CatalogueError, OptionError
 from fashioncrop.results import Category, ModelIdentity
 
-# What two writers of one photo do: the second waits here for the first, sees what that one stored, and where it is the
-# same, nothing comes back.
+# Two writers of one photo take turns: ON CONFLICT settles a race for the key it names, and the table has another, in
+# which the second writer's row may be found first.
+_TAKE_TURN = "SELECT pg_advisory_xact_lock(%(photo)s)"
+# Where what is stored is the same, nothing comes back.
 _PUT_PHOTO = """
 INSERT INTO photo (id, source, sha256, recipe, space_id, analysis)
 VALUES (%(id)s, %(source)s, %(sha256)s, %(recipe)s, %(space)s, %(analysis)s::jsonb)
@@ -143,6 +145,7 @@ async def put(database: Database, entry: Entry, space: Space, categories: Mappin
         for number, garment in enumerate(entry.analysis.garments)
     ]
     async with database.transaction() as transaction:
+        await transaction.row(_TAKE_TURN, {"photo": photo})
         row = await transaction.row(
             _PUT_PHOTO,
             {
