@@ -25,7 +25,7 @@ app = new_command()
 def run(
     *,
     models: options.Models = "paperdoll",
-    scenes: Annotated[int, typer.Option(min=2, help="Drawn test scenes in the catalogue.")] = 200,
+    scenes: Annotated[int, typer.Option(min=2, help="Drawn test scenes in the catalogue.")] = 40,
     queries: Annotated[int, typer.Option(min=1, help="Of each kind.")] = 100,
     seed: options.Seed = 0,
     out: options.Out = options.DEFAULT_OUT,

@@ -45,6 +45,13 @@ def reachable_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def without_syncs(url: str) -> None:
+    """Have a server that is thrown away not wait for the disk; tests of what it is killed by use another."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 def unit(numbers: Sequence[float] | NDArray[Any]) -> tuple[float, ...]:
     """Of L2 norm 1."""
     array = np.asarray(numbers, np.float64)

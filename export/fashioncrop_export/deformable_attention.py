@@ -102,8 +102,10 @@ def deformable_layer(
     """Repeat `GroundingDinoDeformableLayer.forward` on [batch, tokens, channels]."""
     attended = deformable_attention(layer.self_attn, features + positions, features, reference_points, levels)
     features = layer.self_attn_layer_norm(features + attended)
-    updated: Tensor = layer.final_layer_norm(features + layer.fc2(layer.activation_fn(layer.fc1(features))))
-    return updated
+    # In rows, where a product takes its bias along: these are the widest tensors, 146 MB at 800x1066.
+    rows = features.reshape(-1, features.shape[2])
+    updated: Tensor = layer.final_layer_norm(rows + layer.fc2(layer.activation_fn(layer.fc1(rows))))
+    return updated.view(features.shape[0], -1, features.shape[2])
 
 
 def length_of(count: int) -> Tensor:

@@ -32,10 +32,10 @@ def fuse(layer: GroundingDinoFusionLayer, image: Tensor, text: Tensor, text_mask
     channels = image.shape[-1]
 
     key = _by_head(attention.text_proj(text) * attention.scale, heads)
-    query_weight = attention.vision_proj.weight.view(heads, head_size, channels)
+    query_weight = attention.vision_proj.weight.view(heads, head_size, channels).transpose(1, 2)
     query_bias = attention.vision_proj.bias.view(heads, head_size, 1)
-    folded = key @ query_weight  # [batch, heads, tokens, channels]
-    scores = image @ folded.view(folded.shape[0], -1, channels).transpose(1, 2)  # [batch, image, heads * tokens]
+    folded = (query_weight @ key.transpose(2, 3)).transpose(1, 2)  # [batch, channels, heads, tokens]
+    scores = image @ folded.reshape(folded.shape[0], channels, -1)  # [batch, image, heads * tokens]
     penalty = (~text_mask).to(image.dtype)[:, None] * torch.finfo(image.dtype).min
     # The same for the whole image, so only the image's own view needs it.
     shift = (key @ query_bias).squeeze(-1) + penalty  # [batch, heads, tokens]

@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 import onnx
+import onnx.shape_inference
 import onnxruntime
 import torch
 from torch.jit._trace import TracerWarning
@@ -81,6 +82,9 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
 def clean(plan: GraphPlan, model: onnx.ModelProto) -> None:
     """Remove what says where and how the graph was made, and declare the axes as planned, in place.
 
+    The shapes that follow from these axes are written into the file: they tell ONNX Runtime that two tensors it adds
+    are alike, without which it does not join sums and norms.
+
     Raises:
         ParityError: a forbidden operator, or a format that the oldest supported runtime cannot read.
     """
@@ -114,6 +118,7 @@ def clean(plan: GraphPlan, model: onnx.ModelProto) -> None:
         differences.append(Difference(plan.role.value, "", f"IR version at most {MAX_IR_VERSION}", got))
     if differences:
         raise ParityError(differences)
+    model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=True))
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -12,7 +12,7 @@ from fashioncrop.cataloguing.catalogue import Catalogue, open_catalogue
 from fashioncrop.cataloguing.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.entries import Space
 from fashioncrop.cataloguing.places import Place
-from planted import DIMENSION, MODEL, make_database, reachable_folder
+from planted import DIMENSION, MODEL, make_database, reachable_folder, without_syncs
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def postgres() -> Iterator[str]:
     with reachable_folder() as made:
         embedded = EmbeddedPostgres(made)
         try:
-            yield embedded.open().rpartition(" dbname=")[0]
+            url = embedded.open()
+            without_syncs(url)
+            yield url.rpartition(" dbname=")[0]
         finally:
             embedded.close()
 

@@ -220,6 +220,25 @@ async def test_an_export_is_the_same_whatever_the_order_and_can_be_read_again(
     assert set(tmp_path.iterdir()) == set(files)  # noqa: ASYNC240 - a test may wait for a disk
 
 
+async def test_what_has_become_large_gets_its_indexes_once_and_new_photos_go_into_them(
+    catalogue: Catalogue, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        hat = Category(id=14, name="hat", supercategory="head")
+        other = planted(0, at_angle(number)).model_copy(update={"category": hat})
+        await catalogue.put(entry(f"/{number}.jpg", other if number < 2 else planted(0, at_angle(number))), space)
+    assert await catalogue.finish() == 0
+    for module in ("indexes", "overview"):
+        monkeypatch.setattr(f"fashioncrop.cataloguing.{module}.LEAST_GARMENTS", 3)
+    assert "4 garments have no index" not in " ".join([flaw.words async for flaw in catalogue.flaws()])
+    assert any("6 garments have no index yet" in flaw.words for flaw in [one async for one in catalogue.flaws()])
+    assert await catalogue.finish() == 2, "over all, and over the shirts"
+    assert await catalogue.finish() == 0
+    assert [info.is_indexed for info in (await catalogue.overview()).spaces] == [True]
+    await catalogue.put(entry("/new.jpg", planted(0, at_angle(-1))), space)
+    assert await sources(catalogue, space, limit=2) == ["/0.jpg", "/new.jpg"]
+
+
 async def test_photos_are_removed_by_name_and_by_folder(catalogue: Catalogue, space: Space) -> None:
     names = ["/in/a.jpg", "/in/deep/b.jpg", "/in%/c.jpg", "/inside.jpg", "s3://bucket/d.jpg"]
     for name in names:

@@ -163,7 +163,8 @@ def test_several_that_start_at_once_share_one(made: Path, hold: Hold) -> None:
     assert execute(urls.pop().strip(), "SELECT number FROM kept") == [(7,)]
 
 
-def test_what_was_half_made_is_made_again(folder: Path) -> None:
+def test_what_was_half_made_is_made_again_wherever_it_is(folder: Path) -> None:
+    folder = folder / 'it\'s "a" \\ folder'
     (folder / "data.part" / "base").mkdir(parents=True)
     (folder / "data.part" / "PG_VERSION").write_text("18\n")
     postgres = EmbeddedPostgres(folder)
@@ -177,6 +178,8 @@ def test_what_stands_in_the_way_is_named(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(CatalogueError, match=r"file(/.*)? cannot be written"):
         EmbeddedPostgres(folder / "file").open()
+    with pytest.raises(CatalogueError, match="has a comma"):
+        EmbeddedPostgres(folder / "one,two").open()
     with pytest.raises(CatalogueError, match="too long for a socket"):
         EmbeddedPostgres(folder / ("x" * 100)).open()
     (folder / "data").mkdir()

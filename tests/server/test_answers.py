@@ -102,7 +102,8 @@ async def test_texts_are_embedded_alone_as_among_others(server: EmbeddedServer) 
         for bad, words in (([" "], "is empty"), (["hat " * 99], "at most 77"), (["hat"] * 257, "at most 256")):
             with pytest.raises(OptionError, match=words):
                 await asking.embed_texts(bad)
-    assert (together.shape, together.dtype) == ((24, 512), np.float32)
+    assert together.shape == (24, 512)
+    assert together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(alone, together[:4], atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-3

@@ -31,7 +31,17 @@ from fashioncrop.cataloguing.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.serving_models import ask_for_models
 from fashioncrop.cli import main
-from planted import OTHER_MODEL, at_angle, entry, eventually, make_database, planted, reachable_folder, unit
+from planted import (
+    OTHER_MODEL,
+    at_angle,
+    entry,
+    eventually,
+    make_database,
+    planted,
+    reachable_folder,
+    unit,
+    without_syncs,
+)
 
 pytestmark = [pytest.mark.server, pytest.mark.export]
 
@@ -58,7 +68,7 @@ def kept() -> Iterator[Path]:
     """The folder of an embedded catalogue, whose database runs as long as the tests of this module."""
     with reachable_folder() as folder:
         postgres = EmbeddedPostgres(folder)
-        postgres.open()
+        without_syncs(postgres.open())
         yield folder
         postgres.close()
 

@@ -114,7 +114,9 @@ class Catalogue:
         built = [
             name
             for space in await self.spaces()
-            for name in await indexes.build_indexes(self._database, space, is_here=is_here)
+            for name in await indexes.build_indexes(
+                self._database, space, is_here=is_here, least=indexes.LEAST_GARMENTS
+            )
         ]
         await indexes.gather_statistics(self._database)
         return len(built)

@@ -104,6 +104,11 @@ class EmbeddedPostgres:
     def _prepare(self, programs: Programs) -> _Owner:
         """The folder and who its database belongs to."""
         folder = self._folder
+        if "," in str(folder) or not str(folder).isprintable():
+            raise CatalogueError(
+                f"The path {str(folder)!r} has a comma or a sign that cannot be printed, which addresses of a database "
+                "cannot have. Choose another: FASHIONCROP_CATALOGUE."
+            )
         if len(os.fsencode(folder / "socket" / f".s.PGSQL.{_PORT}")) > _MAX_SOCKET_BYTES:
             raise CatalogueError(
                 f"The path {folder} is too long for a socket in it. Choose a shorter one: FASHIONCROP_CATALOGUE."
@@ -254,7 +259,7 @@ def _options(folder: Path) -> list[str]:
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     settings = {
         "listen_addresses": "",
-        "unix_socket_directories": str(folder / "socket"),
+        "unix_socket_directories": '"' + str(folder / "socket").replace('"', '""') + '"',
         "unix_socket_permissions": "0700",
         "port": _PORT,
         "shared_buffers": f"{min(max(memory_mb // _SHARED_BUFFERS_SHARE, 32), _MAX_SHARED_BUFFERS_MB)}MB",
@@ -278,7 +283,7 @@ def _as(owner: _Owner) -> dict[str, Any]:
 
 def _check_reachable(path: Path, owner: _Owner) -> None:
     """Refuse, rather than open them to everybody, folders that the database's user may not enter."""
-    for folder in reversed(path.parents):
+    for folder in reversed(path.resolve().parents):
         status = folder.stat()
         may = (
             status.st_mode & stat.S_IXUSR

@@ -58,7 +58,7 @@ async def is_indexed(transaction: Transaction, space: Space) -> bool:
     return await _is_there(transaction, index_name(space))
 
 
-async def build_indexes(database: Database, space: Space, *, is_here: bool, least: int = LEAST_GARMENTS) -> list[str]:
+async def build_indexes(database: Database, space: Space, *, is_here: bool, least: int) -> list[str]:
     """Build what is missing over many garments; who searches meanwhile looks at all of them.
 
     Built at once over what is there an index takes a fraction of the time that it takes to grow, photo by photo.

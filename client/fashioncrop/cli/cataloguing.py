@@ -97,10 +97,9 @@ async def _index(
                 await run_each(items, indexer.one, concurrency=concurrency)
         if not indexer.keeps_crops:
             words.print("The crops are not kept, only where they are in the photos. To keep them: --store-url")
-        if indexer.tally.analysed:
-            built = await catalogue.finish()
-            if built:
-                words.print(f"{built} index{'' if built == 1 else 'es'} built.", markup=False)
+        built = await catalogue.finish()  # also where nothing was new: an earlier run may have been killed before it
+        if built:
+            words.print(f"{built} index{'' if built == 1 else 'es'} built.", markup=False)
         return indexer.tally, catalogue.place
 
 
