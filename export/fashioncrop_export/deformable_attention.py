@@ -70,7 +70,7 @@ def deformable_attention(
         feature_map = value[:, :, start : start + height * width]
         sampled = functional.grid_sample(
             feature_map.reshape(-1, channels // heads, height, width),
-            grid.view(-1, points, grid.shape[2], 2),
+            grid.reshape(-1, points, grid.shape[2], 2),
             mode="bilinear",
             padding_mode="zeros",
             align_corners=False,
@@ -81,7 +81,7 @@ def deformable_attention(
         start = start + height * width
     if total is None:
         raise ValueError("Deformable attention needs at least one feature level.")
-    output: Tensor = attention.output_proj(total.view(-1, channels, total.shape[2]).transpose(1, 2))
+    output: Tensor = attention.output_proj(total.reshape(-1, channels, total.shape[2]).transpose(1, 2))
     return output
 
 
@@ -102,7 +102,7 @@ def deformable_layer(
     """Repeat `GroundingDinoDeformableLayer.forward` on [batch, tokens, channels]."""
     attended = deformable_attention(layer.self_attn, features + positions, features, reference_points, levels)
     features = layer.self_attn_layer_norm(features + attended)
-    # In rows, where a product takes its bias along: these are the widest tensors, 146 MB at 800x1066.
+    # In rows, where a product takes its bias along: the hidden features are 146 MB at 800x1066.
     rows = features.reshape(-1, features.shape[2])
     updated: Tensor = layer.final_layer_norm(rows + layer.fc2(layer.activation_fn(layer.fc1(rows))))
     return updated.view(features.shape[0], -1, features.shape[2])

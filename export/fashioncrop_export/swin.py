@@ -118,7 +118,7 @@ def _swin_layer(layer: SwinLayer, tokens: Tensor, windows: _Windows) -> Tensor:
     attention = layer.attention
     heads, head_size = attention.num_attention_heads, attention.head_dim
     channels, area = tokens.shape[-1], layer.window_size * layer.window_size
-    # Every linear layer gets rows, so that its bias comes with the product and Gelu needs one buffer, not three.
+    # Linear layers get rows: there a bias comes with the product, and is no pass of its own over all tokens.
     cut = _with_padding_token(layer.layernorm_before(tokens)).index_select(1, windows.gather).view(-1, channels)
     # Three products: one for all of them, and cutting it apart, takes half as long again on a CPU.
     query, key, value = (
