@@ -8,10 +8,8 @@ sizes), with `prefer_deferred_runtime_asserts_over_guards=True` and a trace at m
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from io import BytesIO
-from pathlib import Path
 
 import onnx
 import onnx.shape_inference
@@ -21,6 +19,7 @@ from torch.jit._trace import TracerWarning
 
 from fashioncrop_export.errors import Difference, ParityError
 from fashioncrop_export.graph_plan import Axes, GraphPlan
+from fashioncrop_export.scratch import scratch_file
 
 # 17 brought LayerNormalization and 20 Gelu as one operator each; ONNX Runtime's CUDA provider has kernels for both and
 # for GridSample 20 (its docs/OperatorKernels.md). Triton's oldest image with these configurations (24.10, ONNX Runtime
@@ -72,8 +71,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     options.log_severity_level = 3  # warnings say which initialisers were folded
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.add_session_config_entry("session.disable_prepacking", "1")  # nothing is run
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with scratch_file() as path:
         options.optimized_model_filepath = str(path)
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(str(path))

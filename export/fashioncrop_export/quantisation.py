@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.onnx_model import ONNXModel
+
+from fashioncrop_export.scratch import scratch_file
 
 _OPERATOR = "MatMul"
 _MATRIX = 2
@@ -36,13 +36,15 @@ def quantise(model: onnx.ModelProto, exact: Collection[str] = ()) -> onnx.ModelP
     Args:
         model: a traced graph whose weights are fp32 initializers.
         exact: modules of the network that keep their precision, by the names of their attributes.
+
+    Raises:
+        ModelFileError: the temporary folder has no room.
     """
     model = _with_plain_products(model)
     chosen = quantisable(model, exact)
     if not chosen:
         return model
-    with tempfile.TemporaryDirectory() as folder, _without_advice():
-        path = Path(folder) / "model.onnx"
+    with scratch_file() as path, _without_advice():
         quantize_dynamic(
             model,
             path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,30 @@ def test_a_disk_that_is_full_at_first_leaves_no_engine(repository: Path, tiny_re
     done = command(repository, tiny_repository, FULL_DISK)
     assert done.returncode == 1
     assert list(folder.iterdir()) == []
+
+
+# The same for the file that a library passes the graph on by.
+FULL_TEMPORARY_FOLDER = """
+import resource
+from fashioncrop_export import making
+
+simplify = making.simplify
+
+def simplify_on_a_full_disk(model):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    return simplify(model)
+
+making.simplify = simplify_on_a_full_disk
+"""
+
+
+def test_a_temporary_folder_that_is_full_is_named(
+    repository: Path, tiny_repository: Path, contents: dict[str, bytes]
+) -> None:
+    done = command(repository, tiny_repository, FULL_TEMPORARY_FOLDER, "--force")
+    assert done.returncode == 1
+    assert f"A graph cannot be kept in {tempfile.gettempdir()} while it is being made: " in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+    folder = engine_folder(repository, ROLE)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
