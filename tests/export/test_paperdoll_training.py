@@ -322,12 +322,16 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         train(Stops(), _RECIPE, tmp_path / "parts", Workers())
     assert not (tmp_path / "parts" / "checkpoint").exists()
+    stopped = torch.load(tmp_path / "parts" / "state.pt")
+    torch.save({**stopped, "spent": {"seconds": 1000.0, "cpu_seconds": 700.0}}, tmp_path / "parts" / "state.pt")
     train(_Line(), _RECIPE, tmp_path / "parts", Workers())
     parts = torch.load(tmp_path / "parts" / "checkpoint" / "line.pt")
     assert torch.equal(whole["weight"], parts["weight"])
     assert torch.equal(whole["bias"], parts["bias"])
     log = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log if "slope" in entry] == [100, 200, 300, 400, 500, 600]
+    assert log[-1]["seconds"] >= 1000, "what the first part took counts too"
+    assert log[-1]["cpu_seconds"] >= 700
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,15 +87,16 @@ def train(task: Task, recipe: Recipe, folder: Path, workers: Workers) -> None:
     optimizer = torch.optim.AdamW(_groups(task.modules, recipe), lr=recipe.rate, betas=(0.9, 0.98))
     averaged = copy.deepcopy(task.modules["model"]).eval().requires_grad_(requires_grad=False)
     state_file = folder / "state.pt"
-    step = 0
+    step, spent = 0, dict[str, float]()
     if state_file.exists():
         state = torch.load(state_file, map_location=parameters[0].device, weights_only=True)
         task.modules.load_state_dict(state["modules"])
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
+        spent = state["spent"]
     device = parameters[0].device.type
-    log = _Log(folder / "log.jsonl", writes=workers.rank == 0)
+    log = _Log(folder / "log.jsonl", spent, writes=workers.rank == 0)
     while step < recipe.total_steps:
         task.modules.train()
         for group in optimizer.param_groups:
@@ -122,6 +124,7 @@ def train(task: Task, recipe: Recipe, folder: Path, workers: Workers) -> None:
                     "averaged": averaged.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "step": step,
+                    "spent": log.spent,
                 }
                 torch.save(state, state_file.with_suffix(".part"))
                 state_file.with_suffix(".part").replace(state_file)
@@ -164,10 +167,10 @@ def _follow(averaged: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 class _Log:
-    """One JSON object a line."""
+    """One JSON object a line, each with the time spent until then, by interrupted runs too."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
-        self._path, self._writes = path, writes
+    def __init__(self, path: Path, spent: Mapping[str, float], *, writes: bool) -> None:
+        self._path, self._before, self._writes = path, dict(spent), writes
         self._sums: dict[str, float] = {}
         self._count = 0
         self._begin = time.monotonic()
@@ -187,9 +190,14 @@ class _Log:
     def write(self, entry: dict[str, float]) -> None:
         if not self._writes:
             return
-        seconds = {
-            "seconds": round(time.monotonic() - self._begin),
-            "cpu_seconds": round(time.process_time() - self._cpu),
-        }
+        spent = {name: round(value) for name, value in self.spent.items()}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**entry, **seconds}) + "\n")
+            file.write(json.dumps({**entry, **spent}) + "\n")
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds on the clock and of one process."""
+        return {
+            "seconds": self._before.get("seconds", 0.0) + time.monotonic() - self._begin,
+            "cpu_seconds": self._before.get("cpu_seconds", 0.0) + time.process_time() - self._cpu,
+        }
