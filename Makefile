@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` finds the garments of a photo, `make test` runs the tests.
+# Two commands do everything: `make demo` finds the garments of drawn people, `make test` runs the tests.
 # Each makes .venv when there is none and uses it again when there is.
 PYTHON ?= python3
 VENV ?= .venv
@@ -23,7 +23,7 @@ BENCH := FASHIONCROP_PERF_ANALYZER=$(PERF_ANALYZER) $(BIN)/python benchmarks
 help: ## What can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-# What serving needs; torch is not in it.
+# What the demo needs; torch is not in it, because the small engines are shipped.
 $(SERVES): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else \
 	    "The embedded server needs Python 3.11 or 3.12 (numpy below 2). Name one: make PYTHON=python3.12 ...")'
@@ -35,15 +35,13 @@ $(INSTALLED): $(SERVES)
 	$(INSTALL) -e '.[server,export,training,describe,batch,catalogue,redis,gateway,jobs,traces,bench,dev]'
 	touch $@
 
-demo: $(INSTALLED) ## Make the engines, start the server, find the garments of a photo.
-	$(BIN)/fashioncrop-export --models random
-	@echo 'Until trained small checkpoints ship with the project, the demo runs the full architectures with random weights:'
-	@echo 'every stage is real, and the boxes mean nothing. With a model hub in reach: fashioncrop-export --models full'
+demo: $(SERVES) ## Start the server with the shipped small models and find the garments of drawn people.
 	@set -e; export FASHIONCROP_STATE=$(DEMO_STATE); \
-	photo=$$($(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "astronaut.png")'); \
+	$(BIN)/fashioncrop-export --models paperdoll --repository $(DEMO_STATE)/models; \
+	photos=$$($(BIN)/fashioncrop-paperdoll photos $(OUT)/photos); \
 	trap '$(BIN)/fashioncrop down' EXIT; \
-	$(BIN)/fashioncrop up; \
-	$(BIN)/fashioncrop analyze "$$photo" --max-garments 8 --no-cache --out $(OUT) --report $(OUT)/report.html
+	$(BIN)/fashioncrop up --repository $(DEMO_STATE)/models; \
+	$(BIN)/fashioncrop analyze $$photos --no-cache --out $(OUT) --report $(OUT)/report.html
 
 test: $(INSTALLED) ## Run every test; installs the two Debian packages that they start, where they are missing.
 	@command -v chromium >/dev/null && command -v redis-server >/dev/null || \
