@@ -85,6 +85,20 @@ def summed_by_name(figures: Iterable[ProcessFigures]) -> dict[str, ProcessFigure
     return result
 
 
+def family_memory_bytes(pid: int) -> int:
+    """Memory of a process and its descendants, each shared page counted once; one that ends meanwhile has none.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process.
+    """
+    first = psutil.Process(pid)
+    total = 0
+    for process in [first, *first.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += int(process.memory_full_info().pss)
+    return total
+
+
 def shared_memory_bytes(server_pid: int) -> int:
     """Size of the files in /dev/shm that the server has mapped: its way to its models' processes."""
     try:

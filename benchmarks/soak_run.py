@@ -164,6 +164,8 @@ def soak(settings: Settings, out: Path, name: str | None, words: OnWords) -> dic
     photos = _photos(settings.size_wh)
     with running(repository, words) as server:
         soaked = asyncio.run(_soaked(server, settings, photos, words))
+    if (count := sum(sample.at_s >= settings.warm_up_s for sample in soaked.samples)) < _WINDOWS:
+        raise OptionError(f"The server could be looked at only {count} times after the warm-up. Give --seconds more.")
     grown = soaked.grown(settings.warm_up_s)
     findings = Findings(
         question=f"Does the server stay as it is, over {_in_words(settings.seconds)} of good and bad requests",
@@ -222,7 +224,10 @@ async def _soaked(server: EmbeddedServer, settings: Settings, photos: Sequence[S
         samples: list[Sample] = []
         sampling = asyncio.create_task(_sample(server, samples, settings))
         try:
+            begin_s = time.monotonic()
             run = await open_loop(lambda index: send(chosen[index], index, seen), due_s)
+            # Few requests may end early; the server is looked at for as long as was said.
+            await asyncio.sleep(begin_s + settings.seconds - time.monotonic())
         finally:
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)

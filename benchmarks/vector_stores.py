@@ -23,6 +23,7 @@ from fashioncrop.cataloguing.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.entries import Space
 from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.searching import Filters, Way, nearest
+from processes import family_memory_bytes
 from vector_copy import colour_name, copy_all, garment_index, photo_numbers
 from vector_data import Case, VectorData, Wanted
 
@@ -115,9 +116,7 @@ class CatalogueStore:
 
     def memory_bytes(self) -> int:
         """Of PostgreSQL's processes, its buffers included."""
-        server = psutil.Process(int((self._folder / "ready").read_text()))
-        family = [server, *server.children(recursive=True)]
-        return sum(int(process.memory_full_info().pss) for process in family if process.is_running())
+        return family_memory_bytes(int((self._folder / "ready").read_text()))
 
     def exactly(self) -> CatalogueStore:
         """The same, which never takes the index."""

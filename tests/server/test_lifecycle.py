@@ -230,8 +230,11 @@ def test_a_server_of_another_version_is_told_by_the_tensor_that_differs(
 ) -> None:
     config = own_repository / "fashion_pipeline" / "config.pbtxt"
     text = config.read_text()
-    assert text.count("dims: [ -1, 512 ]") == 1
-    config.write_text(text.replace("dims: [ -1, 512 ]", "dims: [ -1, 768 ]"))
+    declared = """name: "embeddings"
+    data_type: TYPE_FP32
+    dims: [ -1, 512 ]"""
+    assert text.count(declared) == 1
+    config.write_text(text.replace(declared, declared.replace("512", "768")))
     server = start(own_repository)
     with Client(server.grpc_url, timeout_s=20) as client:
         words = r"embeddings .* must be FP32\[-1, 512\]; the server has FP32\[-1, 768\]"
