@@ -22,7 +22,7 @@ from documents import Findings, Surroundings, Table, Target, document, write_doc
 from drawn_scenes import DrawnScenes
 from fashioncrop.batching.journal import Row
 from fashioncrop.cataloguing.answers import FoundGarment, SearchAnswer
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
+from fashioncrop._postgres.embedded import EmbeddedPostgres
 from fashioncrop.errors import DeploymentError
 from fashioncrop.results import Box
 from figures import Axes, draw_bars

@@ -19,7 +19,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from fashioncrop import Analysis, Category, Colour, Garment, ModelIdentity
-from fashioncrop.cataloguing.embedded import _is_held
+from fashioncrop._postgres.embedded import _is_held
 from fashioncrop.cataloguing.entries import Entry
 from made_analyses import analysis, garment
 

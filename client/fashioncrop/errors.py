@@ -23,7 +23,9 @@
     │   ├── QueueError              the database of jobs cannot be used
     │   ├── EmbeddedServerError     the embedded server cannot be started or stopped
     │   ├── ModelFileError          a model, its configuration or its identity is missing, corrupt or foreign
-    │   └── CatalogueError          the catalogue's database cannot be used, is empty, or was made by other models
+    │   ├── EmbeddedDatabaseError   the embedded database cannot be made or started
+    │   └── CatalogueError          the catalogue's database cannot be used, or was made by other models
+    │       └── NoCatalogueError    there is no catalogue yet, or no photo in it
     └── ServerFaultError            report it: the server failed in a way nobody foresaw
 """
 
@@ -136,8 +138,16 @@ class ModelFileError(DeploymentError):
     """A model's file, configuration or identity is missing, corrupt or of another model."""
 
 
+class EmbeddedDatabaseError(DeploymentError):
+    """The embedded database cannot be made or started."""
+
+
 class CatalogueError(DeploymentError):
-    """The catalogue's database cannot be reached or used, is empty, or holds vectors of other models."""
+    """The catalogue's database cannot be reached or used, or holds vectors of other models."""
+
+
+class NoCatalogueError(CatalogueError):
+    """There is no catalogue yet, or no photo in it."""
 
 
 class ServerFaultError(FashionCropError):

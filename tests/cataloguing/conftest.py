@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing.catalogue import Catalogue, open_catalogue
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.entries import Space
-from fashioncrop.cataloguing.places import Place
 from planted import DIMENSION, MODEL, make_database, reachable_folder, without_syncs
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import psycopg
 import pytest
 
+from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing.catalogue import Catalogue, open_catalogue
 from fashioncrop.cataloguing.entries import Outcome, Space, garment_id, parse_garment_id, photo_id
 from fashioncrop.cataloguing.exporting import write_export
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.searching import Filters
 from fashioncrop.errors import CatalogueError, OptionError, OutputError, PhotoError
 from fashioncrop.results import Analysis, Category

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import signal
 import socket
 import threading
 import traceback
@@ -16,12 +19,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import errors as postgres_errors
 
-from fashioncrop.cataloguing import _migrating, problems
-from fashioncrop.cataloguing._database import HEAD, Database
+from fashioncrop._postgres.places import Place
+from fashioncrop.cataloguing import _database, _migrating, problems
+from fashioncrop.cataloguing._database import HEAD, Database, Transaction
 from fashioncrop.cataloguing.catalogue import open_catalogue
-from fashioncrop.cataloguing.places import Place
-from fashioncrop.errors import CatalogueError
-from planted import DIMENSION, MODEL, at_angle, entry, planted
+from fashioncrop.errors import CatalogueError, NoCatalogueError
+from planted import DIMENSION, MODEL, at_angle, entry, eventually, is_alive, planted
 
 PASSWORD = "PLANTED-hidden"  # noqa: S105 - looked for in what is told
 _guests = count()
@@ -50,8 +53,8 @@ def guest(postgres: str) -> Guest:
     return make
 
 
-async def problem_of(place: Place, *, create: bool = True) -> str:
-    with pytest.raises(CatalogueError) as caught:
+async def problem_of(place: Place, *, create: bool = True, kind: type[CatalogueError] = CatalogueError) -> str:
+    with pytest.raises(kind) as caught:
         async with open_catalogue(place, create=create):
             pass
     told = "".join(traceback.format_exception(caught.value))
@@ -159,7 +162,7 @@ async def test_an_extension_in_a_schema_of_its_own(bare: str) -> None:
 
 async def test_a_catalogue_that_is_not_there(bare: str, tmp_path: Path) -> None:
     for place in (Place("here/bare", url=bare), Place(str(tmp_path), tmp_path)):
-        assert "There is no catalogue at" in await problem_of(place, create=False)
+        assert "There is no catalogue at" in await problem_of(place, create=False, kind=NoCatalogueError)
     assert list(tmp_path.iterdir()) == [], "asking makes none"  # noqa: ASYNC240 - a test may wait for a disk
 
 
@@ -178,20 +181,89 @@ async def test_a_catalogue_without_any_step_is_brought_up_to_date(bare: str) -> 
         assert (await catalogue.overview()).schema == HEAD
 
 
-async def test_a_connection_that_breaks_is_made_again(place: Place) -> None:
+async def _server_process(transaction: Transaction) -> int:
+    row = await transaction.row("SELECT pg_backend_pid()")
+    assert row is not None
+    return int(row[0])
+
+
+def _end(place: Place, process: int) -> None:
+    with psycopg.connect(str(place.url), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s, 10000)", [process])
+
+
+async def test_a_connection_that_breaks_is_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(str(place.url), place.shown)
     try:
-        await database.version()
         async with database.transaction() as transaction:
-            row = await transaction.row("SELECT pg_backend_pid()")
-        assert row is not None
-        with psycopg.connect(str(place.url), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s, 10000)", [row[0]])
+            process = await _server_process(transaction)
+        _end(place, process)
         with pytest.raises(CatalogueError, match=r"Run it again; what was stored is kept"):
             await database.version()
         assert await database.version() == HEAD
+        monkeypatch.setattr(_database, "_TRUSTED_FOR_S", 0.0)
+        async with database.transaction() as transaction:
+            process = await _server_process(transaction)
+        _end(place, process)
+        assert await database.version() == HEAD, "one that broke while nobody used it is not given to anybody"
     finally:
         await database.close()
+
+
+async def test_so_many_are_asked_at_a_time_and_no_more(place: Place) -> None:
+    database = Database(str(place.url), place.shown, connections=2)
+    inside, most, processes = 0, 0, set()
+
+    async def ask() -> None:
+        nonlocal inside, most
+        async with database.transaction() as transaction:
+            inside += 1
+            most = max(most, inside)
+            processes.add(await _server_process(transaction))
+            await transaction.run("SELECT pg_sleep(0.02)")
+            inside -= 1
+
+    try:
+        await asyncio.gather(*(ask() for _ in range(8)))
+        assert (most, len(processes)) == (2, 2), "connections are used again"
+    finally:
+        await database.close()
+
+
+async def test_a_query_that_nobody_waits_for_ends_and_its_connection_harms_nobody(place: Place) -> None:
+    database = Database(str(place.url), place.shown)
+    try:
+        begun = asyncio.Event()
+
+        async def wait() -> None:
+            async with database.transaction() as transaction:
+                begun.set()
+                await transaction.run("SELECT pg_sleep(60)")
+
+        task = asyncio.create_task(wait())
+        await begun.wait()
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await database.version() == HEAD
+        with psycopg.connect(str(place.url)) as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active'"
+            assert connection.execute(f"{query} AND pid <> pg_backend_pid()".encode()).fetchone() == (0,)
+    finally:
+        await database.close()
+
+
+async def test_an_embedded_one_that_died_is_started_again(folder: Path) -> None:
+    place = Place(str(folder), folder)
+    async with open_catalogue(place, create=True, connections=2) as catalogue:
+        assert await catalogue.spaces() == []
+        process = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(process, signal.SIGKILL)
+        eventually(lambda: not is_alive(process), "it was killed")
+        with pytest.raises(CatalogueError):
+            await catalogue.spaces()  # the connection was used a moment ago
+        assert await catalogue.spaces() == []
 
 
 def test_the_newest_step_is_known() -> None:

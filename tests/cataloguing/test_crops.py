@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from fashioncrop._fetch import FetchLimits
+from fashioncrop._postgres.places import Place
 from fashioncrop._sources import Photo
 from fashioncrop.cataloguing.answers import Found, FoundGarment, FoundPhoto, Query, SearchAnswer, link_to
 from fashioncrop.cataloguing.crops import crops_folder, forget_photos, open_crop_keeper
 from fashioncrop.cataloguing.entries import photo_id
 from fashioncrop.cataloguing.pictures import pictures_of
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.errors import OptionError, StorageError
 from fashioncrop.results import Crop
 from fashioncrop.settings import Settings

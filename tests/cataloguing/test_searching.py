@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 
+from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing import indexes, searching
 from fashioncrop.cataloguing._database import Database
 from fashioncrop.cataloguing.catalogue import open_catalogue
 from fashioncrop.cataloguing.entries import Space
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.searching import Filters, Near, Way, nearest, nearest_photos
 from planted import MODEL, OTHER_MODEL, make_database
 

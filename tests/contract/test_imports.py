@@ -153,7 +153,16 @@ def test_what_watches_the_server_needs_nothing_of_the_client() -> None:
 
 
 def test_what_keeps_the_embedded_database_needs_python_alone() -> None:
-    assert roots(PACKAGE / "cataloguing" / "keeper.py") <= sys.stdlib_module_names
+    assert roots(PACKAGE / "_postgres" / "keeper.py") <= sys.stdlib_module_names
+
+
+def test_the_embedded_database_knows_nobody_who_keeps_something_in_it() -> None:
+    for path in CLIENT_FILES:
+        inside = {name for name in imported(path) if name.startswith("fashioncrop.")}
+        if path.parent.name == "_postgres":
+            assert all(name.startswith(("fashioncrop._postgres", "fashioncrop.errors")) for name in inside), path.name
+        if path.parent.name == "jobs":
+            assert not any(name.startswith("fashioncrop.cataloguing") for name in inside), name_of(path)
 
 
 def test_only_the_pipelines_thin_side_knows_triton() -> None:
@@ -203,6 +212,14 @@ def test_the_command_works_without_the_extras() -> None:
     done = run_without_extras("import sys; sys.argv = ['fashioncrop', 'schema']; import fashioncrop.cli as c; c.main()")
     assert done.stderr == ""
     assert '"Analysis"' in done.stdout
+
+
+def test_the_gateway_works_without_the_catalogues_and_the_jobs_extra() -> None:
+    blocked = ("psycopg", "psycopg_pool", "alembic", "sqlalchemy", "procrastinate")
+    blocks = f"import sys; sys.modules |= dict.fromkeys({blocked!r}); "
+    done = run_python(blocks + "import fashioncrop.gateway.serving as s; print(s.serve)")
+    assert done.stderr == ""
+    assert "serve" in done.stdout
 
 
 def test_the_exporter_without_its_extra_says_what_to_install(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
+from fashioncrop._postgres.embedded import EmbeddedPostgres
 from fashioncrop.errors import OptionError, OverloadedError, QueueError, ServerFaultError
 from fashioncrop.gateway.jobs._database import JobsDatabase
 from fashioncrop.gateway.jobs.book import Book

@@ -7,6 +7,6 @@
 It is kept in PostgreSQL with pgvector: an embedded one, which comes with the extra `catalogue`, or any at an address.
 """
 
-from fashioncrop.cataloguing.places import Place, parse_place
+from fashioncrop._postgres.places import Place, parse_place
 
 __all__ = ["Place", "parse_place"]

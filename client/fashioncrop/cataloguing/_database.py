@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL. Nothing else imports psycopg.
+"""Connections to PostgreSQL. Nothing else imports psycopg.
 
 Statements are written out; values only ever travel beside them. Settings hold for one transaction each and nothing is
 prepared under a name, so that a pooler which gives each transaction another connection (Supabase has one) does no
@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import conninfo
+from psycopg.pq import TransactionStatus
 
 from fashioncrop.cataloguing import problems
 from fashioncrop.errors import CatalogueError, OptionError
@@ -25,6 +27,8 @@ HEAD = "0001"
 """The newest step in `migrations/`."""
 _LEAST_VECTOR = (0, 8)  # iterative scans
 _CONNECT_WITHIN_S = 10
+_TRUSTED_FOR_S = 1.0
+"""A connection that nobody has used for longer is asked whether it is still there."""
 _FETCHED_AT_A_TIME = 200
 
 Values = Mapping[str, Any]
@@ -64,29 +68,36 @@ class Transaction:
 
 
 class Database:
-    """A connection that several tasks of one event loop share; their transactions take turns."""
+    """Connections that the tasks of one event loop share; who finds none free waits for a turn."""
 
-    def __init__(self, url: str, shown: str) -> None:
+    def __init__(
+        self, url: str, shown: str, *, connections: int = 1, restart: Callable[[], object] | None = None
+    ) -> None:
         """Nothing is connected yet.
 
         Args:
             url: of libpq, or its connection string.
             shown: the same, as it may be shown.
+            connections: transactions at a time; each has a connection of its own.
+            restart: starts the server again where it has died; it may block.
 
         Raises:
-            OptionError: libpq cannot read it.
+            OptionError: libpq cannot read the URL.
         """
         self.shown = shown
         self._url = _checked(url)
-        self._connection: psycopg.AsyncConnection[Row] | None = None
-        self._turns = asyncio.Lock()
+        self._restart = restart
+        self._restarting = asyncio.Lock()
+        self._turns = asyncio.Semaphore(connections)
+        self._idle: list[tuple[float, psycopg.AsyncConnection[Row]]] = []
+        self._is_closed = False
         self._search_path = SCHEMA
 
     async def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """Close the connections; one that is in use is closed by who uses it."""
+        self._is_closed = True
+        while self._idle:
+            await self._idle.pop()[1].close()
 
     async def version(self) -> str | None:
         """Which step the schema is at; None where there is no catalogue.
@@ -156,35 +167,73 @@ class Database:
         Raises:
             CatalogueError: what psycopg says.
         """
-        async with self._turns:
-            with self._told():
-                connection = await self._connected()
-                async with connection.transaction():
-                    every = {"search_path": self._search_path, **(settings or {})}
-                    calls = ", ".join(f"set_config(%({name})s, %({name}.value)s, true)" for name in every)
-                    values = {name: name for name in every} | {
-                        f"{name}.value": str(value) for name, value in every.items()
-                    }
-                    await connection.execute(f"SELECT {calls}".encode(), values)
-                    yield Transaction(connection)
+        with self._told():
+            async with self._connection() as connection, connection.transaction():
+                every = {"search_path": self._search_path, **(settings or {})}
+                calls = ", ".join(f"set_config(%({name})s, %({name}.value)s, true)" for name in every)
+                values = {name: name for name in every} | {f"{name}.value": str(value) for name, value in every.items()}
+                await connection.execute(f"SELECT {calls}".encode(), values)
+                yield Transaction(connection)
 
     async def outside(self, statement: str) -> None:
         """Run a statement that cannot stand in a transaction."""
+        with self._told():
+            async with self._connection() as connection:
+                await connection.execute(statement.encode())
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        """A connection that nobody else uses meanwhile.
+
+        Raises:
+            CatalogueError: there is none to be had.
+        """
         async with self._turns:
-            with self._told():
-                await (await self._connected()).execute(statement.encode())
+            connection = await self._usable() or await self._connect()
+            try:
+                yield connection
+            finally:
+                # What was cancelled in its middle may have left it in a transaction.
+                if self._is_closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+                    await connection.close()
+                else:
+                    self._idle.append((time.monotonic(), connection))
+
+    async def _usable(self) -> psycopg.AsyncConnection[Row] | None:
+        """A connection of before that is still good."""
+        while self._idle:
+            since_s, connection = self._idle.pop()
+            if time.monotonic() - since_s < _TRUSTED_FOR_S:
+                return connection
+            try:
+                await connection.execute(b"")
+            except psycopg.OperationalError:
+                await connection.close()
+            except BaseException:  # cancelled
+                await connection.close()
+                raise
+            else:
+                return connection
+        return None
+
+    async def _connect(self) -> psycopg.AsyncConnection[Row]:
+        """A new connection, to a server that is started again if need be."""
+        if self._restart is None:
+            return await self._connected()
+        async with self._restarting:
+            try:
+                return await self._connected()
+            except CatalogueError:
+                await asyncio.to_thread(self._restart)
+        return await self._connected()
 
     async def _connected(self) -> psycopg.AsyncConnection[Row]:
-        if self._connection is None or self._connection.closed:
-            try:
-                self._connection = await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, prepare_threshold=None
-                )
-            except psycopg.OperationalError as error:
-                problem = problems.at_connection(self.shown, str(error))
-                # Not from its cause, whose words may hold a part of the URL.
-                raise problem from None
-        return self._connection
+        try:
+            return await psycopg.AsyncConnection.connect(self._url, autocommit=True, prepare_threshold=None)
+        except psycopg.OperationalError as error:
+            problem = problems.at_connection(self.shown, str(error))
+            # Not from its cause, whose words may hold a part of the URL.
+            raise problem from None
 
     @contextmanager
     def _told(self) -> Iterator[None]:

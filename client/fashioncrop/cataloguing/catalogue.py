@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing import indexes, overview, searching, writing
-from fashioncrop.cataloguing._database import HEAD, Database
+from fashioncrop.cataloguing._database import HEAD, Database, Row
 from fashioncrop.cataloguing.answers import FoundGarment, FoundPhoto, link_to
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.entries import Entry, Outcome, Space, folded, garment_id, parse_garment_id
 from fashioncrop.cataloguing.overview import Flaw, Overview
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.searching import Filters
-from fashioncrop.errors import CatalogueError, OptionError
-from fashioncrop.results import Analysis, Garment, ModelIdentity
+from fashioncrop.errors import NoCatalogueError, OptionError
+from fashioncrop.results import Analysis, Garment, ModelIdentity, PhotoInfo
 
 _MOST_NAMED = 12
 _FILL = "Fill it: fashioncrop index FOLDER"
@@ -177,12 +177,16 @@ class Catalogue:
             CatalogueError: the vector is of another length, or the database fails.
         """
         photos = await searching.nearest_photos(self._database, space, vector, limit=limit, filters=filters)
-        query = "SELECT id, source, analysis FROM photo WHERE id = ANY(%(ids)s)"
+        near = [one for garments in photos for one in garments]
+        query = (
+            "SELECT photo.id, source, analysis ->> 'photo', number, analysis -> 'garments' ->> number "
+            "FROM unnest(%(photos)s::bigint[], %(numbers)s::integer[]) AS wanted (photo, number) "
+            "JOIN photo ON photo.id = wanted.photo"
+        )
         async with self._database.transaction() as transaction:
-            rows = await transaction.rows(query, {"ids": [garments[0].photo for garments in photos]})
-        known = {int(id_): (str(source), Analysis.model_validate(document)) for id_, source, document in rows}
-        found = [_found_photo(*known[garments[0].photo], garments) for garments in photos if garments[0].photo in known]
-        return tuple(photo for photo in found if photo.garments)  # of those that changed a moment ago, none may be left
+            values = {"photos": [one.photo for one in near], "numbers": [one.number for one in near]}
+            rows = await transaction.rows(query, values)
+        return await asyncio.to_thread(_found_photos, photos, rows)
 
     async def garment(self, text: str) -> KeptGarment:
         """A garment by its ID.
@@ -224,29 +228,33 @@ class Catalogue:
 
 
 @asynccontextmanager
-async def open_catalogue(place: Place, *, create: bool = False) -> AsyncIterator[Catalogue]:
+async def open_catalogue(place: Place, *, create: bool = False, connections: int = 1) -> AsyncIterator[Catalogue]:
     """A catalogue, with the newest schema.
 
     Args:
         place: where it is.
         create: make it where it is not there.
+        connections: what is asked of it at a time.
 
     Raises:
-        CatalogueError: it is not there, or its database cannot be reached, used or brought up to date.
+        NoCatalogueError: it is not there.
+        CatalogueError: its database cannot be reached, used or brought up to date.
+        EmbeddedDatabaseError: the same of an embedded one.
         OptionError: its URL cannot be read.
     """
     if not place.is_there and not create:
-        raise CatalogueError(f"There is no catalogue at {place.shown} yet. {_FILL}")
+        raise NoCatalogueError(f"There is no catalogue at {place.shown} yet. {_FILL}")
     postgres = None if place.folder is None else EmbeddedPostgres(place.folder)
     try:
         url = place.url or ""
         if postgres is not None:
             url = await asyncio.to_thread(postgres.open)
-        database = Database(url, place.shown)
+        restart = None if postgres is None else postgres.open
+        database = Database(url, place.shown, connections=connections, restart=restart)
         try:
             version = await database.version()
             if version is None and not create:
-                raise CatalogueError(f"There is no catalogue at {place.shown} yet. {_FILL}")
+                raise NoCatalogueError(f"There is no catalogue at {place.shown} yet. {_FILL}")
             if version != HEAD:
                 await database.upgrade()
             yield Catalogue(place, database, await database.look_at_extension())
@@ -257,17 +265,22 @@ async def open_catalogue(place: Place, *, create: bool = False) -> AsyncIterator
             postgres.close()
 
 
-def _found_photo(source: str, analysis: Analysis, near: list[searching.Near]) -> FoundPhoto:
-    garments = tuple(
-        FoundGarment(
-            id=garment_id(one.photo, one.number),
-            similarity=round(1 - one.distance, 6),
-            garment=analysis.garments[one.number],
-        )
-        for one in near
-        if one.number < len(analysis.garments)
-    )
-    info = analysis.photo
+def _found_photos(photos: Sequence[list[searching.Near]], rows: Sequence[Row]) -> tuple[FoundPhoto, ...]:
+    """What was stored of what is near; reading it takes longer than an event loop should wait."""
+    kept = {int(photo): (str(source), PhotoInfo.model_validate_json(info)) for photo, source, info, _, _ in rows}
+    garments = {
+        (int(photo), int(number)): Garment.model_validate_json(garment)
+        for photo, _, _, number, garment in rows
+        if garment is not None
+    }
+    # Of those that changed a moment ago, none may be left.
+    left = [[one for one in near if (one.photo, one.number) in garments] for near in photos]
+    return tuple(_found_photo(*kept[near[0].photo], near, garments) for near in left if near)
+
+
+def _found_photo(
+    source: str, info: PhotoInfo, near: Sequence[searching.Near], garments: Mapping[tuple[int, int], Garment]
+) -> FoundPhoto:
     return FoundPhoto(
         source=source,
         link=link_to(source),
@@ -275,5 +288,12 @@ def _found_photo(source: str, analysis: Analysis, near: list[searching.Near]) ->
         width=info.width,
         height=info.height,
         similarity=round(1 - near[0].distance, 6),
-        garments=garments,
+        garments=tuple(
+            FoundGarment(
+                id=garment_id(one.photo, one.number),
+                similarity=round(1 - one.distance, 6),
+                garment=garments[one.photo, one.number],
+            )
+            for one in near
+        ),
     )

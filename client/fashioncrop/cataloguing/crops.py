@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fashioncrop._postgres.places import Place
 from fashioncrop._sources import Photo
 from fashioncrop.cataloguing.entries import photo_id
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.errors import StorageError
 from fashioncrop.results import Analysis
 from fashioncrop.settings import Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Container, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,7 @@ async def pictures_of(answer: SearchAnswer, limits: FetchLimits) -> dict[str, by
         answer: what was found.
         limits: what the photos' URLs may do.
     """
-    pictures: dict[str, bytes] = {}
+    pictures = await crops_of([photo for found in answer.found for photo in found.photos], limits)
     for found in answer.found:
         query = found.query
         if query.crop_jpeg is not None:
@@ -36,12 +37,23 @@ async def pictures_of(answer: SearchAnswer, limits: FetchLimits) -> dict[str, by
         elif query.source is not None and query.box_xyxy is not None:
             jpeg = await _cut(query.source, query.box_xyxy, limits)
             pictures |= {} if jpeg is None else {query.key: jpeg}
-        for photo in found.photos:
-            pictures |= await _of_photo(photo, set(pictures), limits)
     return pictures
 
 
-async def _of_photo(photo: FoundPhoto, known: set[str], limits: FetchLimits) -> dict[str, bytes]:
+async def crops_of(photos: Sequence[FoundPhoto], limits: FetchLimits) -> dict[str, bytes]:
+    """A JPEG for each found garment, by its ID; one whose crop and photo can both no longer be read is left out.
+
+    Args:
+        photos: what was found.
+        limits: what their URLs may do.
+    """
+    pictures: dict[str, bytes] = {}
+    for photo in photos:
+        pictures |= await _of_photo(photo, pictures, limits)
+    return pictures
+
+
+async def _of_photo(photo: FoundPhoto, known: Container[str], limits: FetchLimits) -> dict[str, bytes]:
     pictures = {}
     for one in photo.garments:
         if one.id in known:

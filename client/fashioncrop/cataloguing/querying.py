@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,8 @@ from fashioncrop.cataloguing.answers import Found, Query, SearchAnswer
 from fashioncrop.cataloguing.catalogue import Catalogue
 from fashioncrop.cataloguing.entries import Space
 from fashioncrop.cataloguing.serving_models import ServingModels, ask_for_models, foreign, warnings_of
-from fashioncrop.errors import CatalogueError
-from fashioncrop.results import Box, Garment, ModelIdentity
+from fashioncrop.errors import CatalogueError, NoCatalogueError
+from fashioncrop.results import Analysis, Box, Garment, ModelIdentity
 from fashioncrop.settings import Settings
 
 _BOX_PHRASE = "garment"
@@ -48,18 +48,24 @@ class _Asked:
 
 
 async def search_by_words(catalogue: Catalogue, settings: Settings, words: str, wanted: Wanted) -> SearchAnswer:
+    """As `find_by_words`, with the server that the settings name."""
+    async with AsyncClient(settings.url, timeout_s=settings.timeout_s) as client:
+        return await find_by_words(catalogue, client, words, wanted)
+
+
+async def find_by_words(catalogue: Catalogue, client: AsyncClient, words: str, wanted: Wanted) -> SearchAnswer:
     """The garments that a text describes.
 
     Raises:
         OptionError: the words are none or too many, or a filter is of no garment.
-        CatalogueError: the catalogue is empty, or other models made it.
+        NoCatalogueError: the catalogue is empty.
+        CatalogueError: other models made it.
         FashionCropError: the server does not answer.
     """
-    async with AsyncClient(settings.url, timeout_s=settings.timeout_s) as client:
-        models = await ask_for_models(client)
-        space, warnings = await _space(catalogue, models)
-        text_model = models.paired_text()
-        (vector,) = (await client.embed_texts([words])).tolist()
+    models = await ask_for_models(client)
+    space, warnings = await _space(catalogue, models)
+    text_model = models.paired_text()
+    (vector,) = (await client.embed_texts([words])).tolist()
     asked = [_Asked(Query(kind="words", text=words), vector)]
     return await _answer(catalogue, space, asked, wanted, (text_model,), (*warnings_of(text_model), *warnings))
 
@@ -73,7 +79,7 @@ async def search_by_photo(
     box_xyxy: Box | None = None,
     on_warning: Callable[[str], None] = lambda _sentence: None,
 ) -> SearchAnswer:
-    """The garments that are like those of a photo: each of its garments is a query, or the one in the box.
+    """As `find_by_photo`, with the server that the settings name, and what else they say.
 
     Args:
         catalogue: what is searched.
@@ -82,20 +88,48 @@ async def search_by_photo(
         wanted: see `Wanted`.
         box_xyxy: in pixels of the upright photo; nothing is detected then.
         on_warning: is told, in one sentence, what is wrong with the cache.
+    """
+    quiet = settings.model_copy(update={"mode": "off", "store_url": None})
+    async with open_parts(quiet, dinox=quiet.detector == "dinox" and box_xyxy is None, on_warning=on_warning) as parts:
+        options = queried(options_of(quiet), box_xyxy)
+        analyzer = Analyzer(parts.client, options=options, detector=parts.detector, cache=parts.cache)
+
+        async def analyze() -> Analysis:
+            return (await analyzer.analyze(source))[0]
+
+        return await find_by_photo(catalogue, parts.client, analyze, wanted, source=source, box_xyxy=box_xyxy)
+
+
+async def find_by_photo(
+    catalogue: Catalogue,
+    client: AsyncClient,
+    analyze: Callable[[], Awaitable[Analysis]],
+    wanted: Wanted,
+    *,
+    source: str,
+    box_xyxy: Box | None = None,
+) -> SearchAnswer:
+    """The garments that are like those of a photo: each of its garments is a query, or the one in the box.
+
+    Args:
+        catalogue: what is searched.
+        client: of the server.
+        analyze: has that server analyse the photo, with options of `queried`; nobody is asked where the catalogue
+            cannot be searched.
+        wanted: see `Wanted`.
+        source: what the photo is called in the answer.
+        box_xyxy: where the only query is, as it was given to `queried`.
 
     Raises:
         PhotoError: the photo cannot be read.
         OptionError: the box is not in the photo, or a filter is of no garment.
-        CatalogueError: the catalogue is empty, or other models made it.
+        NoCatalogueError: the catalogue is empty.
+        CatalogueError: other models made it.
         FashionCropError: as `AsyncClient.analyze`.
     """
-    quiet = settings.model_copy(update={"mode": "off", "store_url": None})
-    async with open_parts(quiet, dinox=quiet.detector == "dinox" and box_xyxy is None, on_warning=on_warning) as parts:
-        models = await ask_for_models(parts.client)
-        space, warnings = await _space(catalogue, models)
-        options = _options(quiet, box_xyxy)
-        analyzer = Analyzer(parts.client, options=options, detector=parts.detector, cache=parts.cache)
-        analysis, _ = await analyzer.analyze(source)
+    models = await ask_for_models(client)
+    space, warnings = await _space(catalogue, models)
+    analysis = await analyze()
     kind: Literal["garment", "box"] = "garment" if box_xyxy is None else "box"
     asked = [
         _Asked(
@@ -130,18 +164,24 @@ async def _space(catalogue: Catalogue, models: ServingModels) -> tuple[Space, tu
     """The space of the server's vectors, and what must be said of others."""
     spaces = await catalogue.spaces()
     if not spaces:
-        raise CatalogueError(f"The catalogue at {catalogue.place.shown} is empty. Fill it: fashioncrop index FOLDER")
+        raise NoCatalogueError(f"The catalogue at {catalogue.place.shown} is empty. Fill it: fashioncrop index FOLDER")
     space = next((one for one in spaces if one.model.digest == models.image.digest), None)
     if space is None:
         raise foreign(catalogue.place.shown, spaces[0].model, models.image)
     return space, (_OTHERS,) if len(spaces) > 1 else ()
 
 
-def _options(settings: Settings, box_xyxy: Box | None) -> AnalyzeOptions:
-    options = AnalyzeOptions(**{**options_of(settings), "crops": True, "embeddings": True})
+def queried(options: AnalyzeOptions, box_xyxy: Box | None = None) -> AnalyzeOptions:
+    """The options with which a photo becomes queries.
+
+    Args:
+        options: how its garments are looked for.
+        box_xyxy: the only garment, in pixels of the upright photo; nothing is looked for then.
+    """
+    wanted = AnalyzeOptions(**{**options, "crops": True, "embeddings": True})
     if box_xyxy is None:
-        return options
-    kept = {name: value for name, value in options.items() if name in {"crop_padding", "crops", "embeddings"}}
+        return wanted
+    kept = {name: value for name, value in wanted.items() if name in {"crop_padding", "crops", "embeddings"}}
     given = {"boxes_xyxy": [list(box_xyxy)], "box_phrases": [_BOX_PHRASE]}
     return AnalyzeOptions(**{**kept, **given})  # type: ignore[typeddict-item]
 

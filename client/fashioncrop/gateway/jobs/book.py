@@ -9,8 +9,8 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fashioncrop.cataloguing import parse_place
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop._postgres.places import parse_place
 from fashioncrop.errors import OptionError
 from fashioncrop.gateway.jobs._database import JobsDatabase, Row
 from fashioncrop.gateway.jobs.entries import AnotherRequestError, Claim, Job, State, Submission
@@ -222,12 +222,14 @@ async def open_book(settings: Settings) -> AsyncIterator[Book]:
 
     Raises:
         OptionError: the place cannot be read, or the extra `jobs` is not installed.
-        CatalogueError: the embedded database cannot be started.
+        EmbeddedDatabaseError: the embedded database cannot be made or started.
         QueueError: the database cannot be used.
     """
-    given = settings.jobs_database or settings.catalogue
+    given, named_by = settings.jobs_database, "FASHIONCROP_JOBS_DATABASE"
+    if given is None:
+        given, named_by = settings.catalogue, "FASHIONCROP_CATALOGUE"
     place = parse_place(None if given is None else given.get_secret_value())
-    embedded = None if place.folder is None else EmbeddedPostgres(place.folder)
+    embedded = None if place.folder is None else EmbeddedPostgres(place.folder, named_by=named_by)
     url = place.url if embedded is None else await asyncio.to_thread(embedded.open)
     try:
         if url is None:

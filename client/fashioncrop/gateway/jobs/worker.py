@@ -31,7 +31,7 @@ def work(settings: Settings, *, concurrency: int, silent_for_s: float, on_ready:
         on_ready: is told where the jobs are.
 
     Raises:
-        OptionError, QueueError, CatalogueError: the jobs' database cannot be used.
+        OptionError, QueueError, EmbeddedDatabaseError: the jobs' database cannot be used.
         FashionCropError: as `open_parts`.
     """
     start_logging()

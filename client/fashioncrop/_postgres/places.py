@@ -1,4 +1,4 @@
-"""Where a catalogue is: a database at an address, or a folder in which an embedded PostgreSQL keeps one."""
+"""Where a database is: at an address, or in a folder, where an embedded PostgreSQL keeps one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HELP = "Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or a folder for an
 
 @dataclass(frozen=True)
 class Place:
-    """A catalogue's place.
+    """A database's place.
 
     Attributes:
         shown: as it may be shown: no user, no password.
@@ -38,7 +38,7 @@ class Place:
 
 
 def default_folder() -> Path:
-    """Of the embedded catalogue: in `$FASHIONCROP_STATE`, else in the user's own data.
+    """Of the embedded database: in `$FASHIONCROP_STATE`, else in the user's own data.
 
     PostgreSQL does not run as root, and no other user may enter root's home; so root's is `/var/lib/fashioncrop`.
     """
@@ -61,14 +61,14 @@ def parse_place(given: str | None) -> Place:
     if given is None:
         return _in_folder(default_folder())
     if not given.isprintable() or not given.strip():
-        raise OptionError(f"The catalogue's place is empty or has signs that cannot be printed. {_HELP}.")
+        raise OptionError(f"The database's place is empty or has signs that cannot be printed. {_HELP}.")
     scheme, separator, _ = given.partition("://")
     if not separator:
         if given.partition(":")[0].lower() in _SCHEMES:
-            raise OptionError(f"The catalogue's URL lacks its slashes. {_HELP}.")
+            raise OptionError(f"The database's URL lacks its slashes. {_HELP}.")
         return _in_folder(Path(os.path.abspath(Path(given).expanduser())))  # noqa: PTH100 - links stay
     if scheme.lower() not in _SCHEMES:
-        raise OptionError(f"The catalogue's URL must begin with postgresql://. {_HELP}.")
+        raise OptionError(f"The database's URL must begin with postgresql://. {_HELP}.")
     return Place(_shown(given), url=given)
 
 
@@ -82,7 +82,7 @@ def _shown(url: str) -> str:
     hosts, (database, _, query) = authority.rpartition("@")[2], rest.partition("?")
     if not _HOSTS.fullmatch(hosts) or not _DATABASE.fullmatch(database):
         raise OptionError(
-            f"The catalogue's URL cannot be read. {_HELP}; in a password, the signs : / @ ? # and % are written as %3A "
+            f"The database's URL cannot be read. {_HELP}; in a password, the signs : / @ ? # and % are written as %3A "
             "%2F %40 %3F %23 and %25."
         )
     if not hosts:

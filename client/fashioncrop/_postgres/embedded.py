@@ -4,7 +4,7 @@ A folder holds all of it:
 
     data/           the database, its owner's only
     socket/         where it listens; there is no TCP port
-    crops/          the garments' crops
+    crops/          of the catalogue: the garments' crops
     postgres.log    what it says
     *.lock          who uses it, who starts it, whether it runs
 
@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fashioncrop.cataloguing.installation import MAJOR, Programs, find_programs
-from fashioncrop.errors import CatalogueError
+from fashioncrop._postgres.programs import MAJOR, Programs, find_programs
+from fashioncrop.errors import EmbeddedDatabaseError
 
 USER = "fashioncrop"
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -67,21 +67,26 @@ class EmbeddedPostgres:
     >>> postgres.close()  # the last one to close it stops it  # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is written or started yet."""
-        self._folder = folder
+    def __init__(self, folder: Path, *, named_by: str = "FASHIONCROP_CATALOGUE") -> None:
+        """Nothing is written or started yet.
+
+        Args:
+            folder: of the database.
+            named_by: the variable that names another, for errors.
+        """
+        self._folder, self._named_by = folder, named_by
         self._users: IO[bytes] | None = None
 
     def open(self) -> str:
-        """Start the database unless it runs, make it unless it is there.
+        """Start the database unless it runs, make it unless it is there; may be asked again where it has died.
 
         Returns:
             Where it is, as libpq's connection string. It stays so until `close`.
 
         Raises:
-            CatalogueError: it cannot be made or started; the message says why.
+            EmbeddedDatabaseError: it cannot be made or started; the message says why.
         """
-        programs = find_programs()
+        programs = find_programs(self._named_by)
         owner = self._prepare(programs)
         users = (self._folder / "users.lock").open("ab")
         try:
@@ -92,7 +97,9 @@ class EmbeddedPostgres:
         except BaseException:
             users.close()
             raise
-        self._users = users
+        before, self._users = self._users, users
+        if before is not None:
+            before.close()
         return f"host='{_escaped(self._folder / 'socket')}' port={_PORT} user={USER} dbname=postgres"
 
     def close(self) -> None:
@@ -105,30 +112,46 @@ class EmbeddedPostgres:
         """The folder and who its database belongs to."""
         folder = self._folder
         if "," in str(folder) or not str(folder).isprintable():
-            raise CatalogueError(
+            raise EmbeddedDatabaseError(
                 f"The path {str(folder)!r} has a comma or a sign that cannot be printed, which addresses of a database "
-                "cannot have. Choose another: FASHIONCROP_CATALOGUE."
+                f"cannot have. Choose another: {self._named_by}."
             )
         if len(os.fsencode(folder / "socket" / f".s.PGSQL.{_PORT}")) > _MAX_SOCKET_BYTES:
-            raise CatalogueError(
-                f"The path {folder} is too long for a socket in it. Choose a shorter one: FASHIONCROP_CATALOGUE."
+            raise EmbeddedDatabaseError(
+                f"The path {folder} is too long for a socket in it. Choose a shorter one: {self._named_by}."
             )
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
             owner = self._owner()
             if os.geteuid() == 0:
-                _check_reachable(folder, owner)
-                _check_reachable(programs.postgres, owner)
+                self._check_reachable(folder, owner)
+                self._check_reachable(programs.postgres, owner)
             for name in ("socket", "crops"):
                 (folder / name).mkdir(mode=0o700, exist_ok=True)
             if os.geteuid() == 0:
                 os.chown(folder / "socket", owner.uid, owner.gid)
         except OSError as error:
-            raise CatalogueError(
-                f"The catalogue's folder {error.filename or folder} cannot be written: {error.strerror}. Choose "
-                "another: FASHIONCROP_CATALOGUE."
+            raise EmbeddedDatabaseError(
+                f"The database's folder {error.filename or folder} cannot be written: {error.strerror}. Choose "
+                f"another: {self._named_by}."
             ) from error
         return owner
+
+    def _check_reachable(self, path: Path, owner: _Owner) -> None:
+        """Refuse, rather than open them to everybody, folders that the database's user may not enter."""
+        for folder in reversed(path.resolve().parents):
+            status = folder.stat()
+            may = (
+                status.st_mode & stat.S_IXUSR
+                if status.st_uid == owner.uid
+                else status.st_mode & (stat.S_IXGRP if status.st_gid == owner.gid else _ENTER)
+            )
+            if not may:
+                raise EmbeddedDatabaseError(
+                    f"PostgreSQL does not run as root, and the user {owner.name}, as whom it would run, may not enter "
+                    f"{folder}. Work as another user than root, choose another folder ({self._named_by}), or name a "
+                    f"database: {self._named_by}=postgresql://..."
+                )
 
     def _owner(self) -> _Owner:
         """Of what is there already; else who asks, or, as PostgreSQL does not run as root, one who has no rights."""
@@ -140,14 +163,14 @@ class EmbeddedPostgres:
         else:
             entry = next((one for one in pwd.getpwall() if one.pw_uid == uid), None)
         if entry is None:
-            raise CatalogueError(
+            raise EmbeddedDatabaseError(
                 f"PostgreSQL cannot run as user {uid}, whom the system does not know by name. Be another user, or name "
-                "a database: FASHIONCROP_CATALOGUE=postgresql://..."
+                f"a database: {self._named_by}=postgresql://..."
             )
         if os.geteuid() not in {0, entry.pw_uid}:
-            raise CatalogueError(
-                f"The catalogue in {self._folder} belongs to the user {entry.pw_name}. Be that user, or choose "
-                "another: FASHIONCROP_CATALOGUE."
+            raise EmbeddedDatabaseError(
+                f"The database in {self._folder} belongs to the user {entry.pw_name}. Be that user, or choose "
+                f"another: {self._named_by}."
             )
         return _Owner(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
@@ -158,12 +181,12 @@ class EmbeddedPostgres:
         while not self._answers():
             if not _is_held(self._folder / "server.lock"):
                 if is_spawned:
-                    raise CatalogueError(f"The embedded database does not start. {self._last_words()}")
+                    raise EmbeddedDatabaseError(f"The embedded database does not start. {self._last_words()}")
                 self._make(programs, owner)
                 self._spawn(programs, owner)
                 is_spawned = True
             if time.monotonic() > end_s:
-                raise CatalogueError(f"The embedded database does not answer. {self._last_words()}")
+                raise EmbeddedDatabaseError(f"The embedded database does not answer. {self._last_words()}")
             time.sleep(_POLL_S)
 
     def _answers(self) -> bool:
@@ -200,7 +223,7 @@ class EmbeddedPostgres:
                 **_as(owner),
             )
             if done.returncode:
-                raise CatalogueError(
+                raise EmbeddedDatabaseError(
                     f"The embedded database cannot be made in {self._folder}: {_shortened(done.stderr)}"
                 )
             # Besides the folder's own rights: the kernel says who is at the other end of the socket.
@@ -209,23 +232,25 @@ class EmbeddedPostgres:
             (beside / "pg_ident.conf").write_text("".join(f'own "{name}" {USER}\n' for name in names))
             beside.rename(data)
         except subprocess.TimeoutExpired as error:
-            raise CatalogueError(f"Making the embedded database took longer than {_INITDB_WITHIN_S} s.") from error
+            raise EmbeddedDatabaseError(
+                f"Making the embedded database took longer than {_INITDB_WITHIN_S} s."
+            ) from error
         except (OSError, KeyError) as error:
-            raise CatalogueError(
+            raise EmbeddedDatabaseError(
                 f"The embedded database cannot be made in {self._folder}: {error}. Choose another folder: "
-                "FASHIONCROP_CATALOGUE."
+                f"{self._named_by}."
             ) from error
 
     def _check_version(self, data: Path) -> None:
         try:
             version = (data / "PG_VERSION").read_text().strip()
         except OSError as error:
-            raise CatalogueError(
+            raise EmbeddedDatabaseError(
                 f"{data} is no PostgreSQL database. Move it away, or choose another folder."
             ) from error
         if version != str(MAJOR):
-            raise CatalogueError(
-                f"The catalogue in {self._folder} was made by PostgreSQL {version}, and the installed one is {MAJOR}. "
+            raise EmbeddedDatabaseError(
+                f"The database in {self._folder} was made by PostgreSQL {version}, and the installed one is {MAJOR}. "
                 "Install the version of fashioncrop that made it, or move it away and index again."
             )
 
@@ -245,7 +270,7 @@ class EmbeddedPostgres:
                 check=False,
             )
         if done.returncode:
-            raise CatalogueError(f"The embedded database does not start. {self._last_words()}")
+            raise EmbeddedDatabaseError(f"The embedded database does not start. {self._last_words()}")
 
     def _last_words(self) -> str:
         try:
@@ -281,23 +306,6 @@ def _as(owner: _Owner) -> dict[str, Any]:
     return {"cwd": "/", "user": owner.uid, "group": owner.gid, "extra_groups": []}
 
 
-def _check_reachable(path: Path, owner: _Owner) -> None:
-    """Refuse, rather than open them to everybody, folders that the database's user may not enter."""
-    for folder in reversed(path.resolve().parents):
-        status = folder.stat()
-        may = (
-            status.st_mode & stat.S_IXUSR
-            if status.st_uid == owner.uid
-            else status.st_mode & (stat.S_IXGRP if status.st_gid == owner.gid else _ENTER)
-        )
-        if not may:
-            raise CatalogueError(
-                f"PostgreSQL does not run as root, and the user {owner.name}, as whom it would run, may not enter "
-                f"{folder}. Work as another user than root, choose another folder (FASHIONCROP_CATALOGUE), or name a "
-                "database: FASHIONCROP_CATALOGUE=postgresql://..."
-            )
-
-
 def _lock(file: IO[bytes], kind: int, problem: str) -> None:
     """Wait for a lock, but not for ever."""
     end_s = time.monotonic() + _LOCK_WITHIN_S
@@ -306,7 +314,7 @@ def _lock(file: IO[bytes], kind: int, problem: str) -> None:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > end_s:
-                raise CatalogueError(
+                raise EmbeddedDatabaseError(
                     f"{problem}, and has been for {_LOCK_WITHIN_S} s. See its postgres.log."
                 ) from error
             time.sleep(_POLL_S)
