@@ -20,8 +20,8 @@ from asked_dinox import settings as dinox_settings
 from fashioncrop.analyzing.opening import Parts
 from fashioncrop.describing import Describer, DescriberSettings
 from fashioncrop.dinox import DinoX
-from gateway_world import FakeClient, Gateway, eventually
-from planted import reachable_folder
+from gateway_world import MODEL, FakeClient, Gateway, eventually, fill
+from planted import at_angle, entry, planted, reachable_folder
 from scripted_dinox import ScriptedDinoX, scripted_dinox
 from scripted_openai import ScriptedOpenAI
 
@@ -44,7 +44,8 @@ def conform(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[
         client = FakeClient()
         describer = Describer(DescriberSettings(base_url=words.url))
         parts = Parts(client, describer, DinoX(dinox_settings(cloud)), None, None)
-        options: dict[str, Any] = {"base_url": words.url, "jobs": True, "jobs_database": SecretStr(str(place))}
+        fill(place, [entry("/photos/shirt.jpg", planted(0, at_angle(10, 512)), model=MODEL)])
+        options: dict[str, Any] = {"base_url": words.url, "jobs": True, "catalogue": SecretStr(str(place))}
         with Gateway(folder, parts=parts, rate_limit="900000000/minute", **options) as gateway:
             eventually(lambda: gateway.workshop.book is not None)
             command = [sys.executable, "-c", _PROGRAM, "--config-file", str(configuration), "run"]

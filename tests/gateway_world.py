@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,11 +26,15 @@ from fashioncrop._client import AsyncClient
 from fashioncrop._fetch import FetchLimits
 from fashioncrop._sources import Photo, Source, read_photo
 from fashioncrop.analyzing.opening import Parts
+from fashioncrop.cataloguing import parse_place
+from fashioncrop.cataloguing.catalogue import open_catalogue
+from fashioncrop.cataloguing.entries import Entry
 from fashioncrop.errors import FashionCropError
 from fashioncrop.gateway.app import create_app
 from fashioncrop.gateway.jobs.book import Book, open_book
 from fashioncrop.gateway.jobs.working import Runner
 from fashioncrop.gateway.keys import KeyFile, Scope
+from fashioncrop.gateway.searching import open_finder
 from fashioncrop.gateway.serving import DrainingServer, make_server
 from fashioncrop.gateway.work import Workshop
 from fashioncrop.results import (
@@ -49,6 +54,10 @@ from fashioncrop.settings import Settings
 _T = TypeVar("_T")
 
 WORDS = ("shirt", "shoe")
+MODEL = ModelIdentity(
+    role="image_embedder", name="tiny-clip", version="1", digest="sha256:1", source="tiny", trained=False
+)
+"""Of the vectors that the client of no server answers; a crop's is the first axis."""
 ROLES = ("vocabulary_encoder", "garment_detector", "image_embedder", "text_embedder", "depth_estimator")
 
 
@@ -72,6 +81,7 @@ class FakeClient(AsyncClient):
         self.wait: asyncio.Event | None = None
         self.pause_s = 0.0
         self.ready = True
+        self.model = MODEL
         self.states = dict.fromkeys((*ROLES, "fashion_pipeline"), "ready")
 
     async def close(self) -> None:
@@ -88,7 +98,7 @@ class FakeClient(AsyncClient):
         return await read_photo(source, limits=self.limits)
 
     async def server_identity(self) -> str:
-        models = [{"role": role, "name": "tiny-clip"} for role in ROLES]
+        models = [{**self.model.model_dump(), "role": role} for role in ROLES]
         return json.dumps({"models": models, "vocabulary": WORDS})
 
     async def analyze_photo(self, photo: Photo, **options: Any) -> Analysis:  # noqa: ANN401 - as they come
@@ -195,8 +205,10 @@ class Gateway:
         **settings: Any,  # noqa: ANN401
     ) -> None:
         self.fake = FakeClient()
+        self.warnings: list[str] = []
         self.parts = parts or Parts(self.fake, None, None, None, None)
         self.settings = Settings(keys_file=folder / "keys.json", **settings)
+        self.searches = self.settings.catalogue is not None
         self.keys = KeyFile(folder / "keys.json")
         self.record, self.key = self.keys.create("tests", list(Scope))
         keys = self.keys if needs_keys else None
@@ -212,8 +224,13 @@ class Gateway:
 
     async def _answer(self) -> None:
         try:
-            async with open_book(self.settings) if self.settings.jobs else contextlib.nullcontext() as book:
-                self.workshop.book = book
+            async with (
+                open_book(self.settings) if self.settings.jobs else contextlib.nullcontext() as book,
+                open_finder(self.settings, self.warnings.append)
+                if self.searches
+                else contextlib.nullcontext() as finder,
+            ):
+                self.workshop.book, self.workshop.catalogue = book, finder
                 self.loop = asyncio.get_running_loop()
                 worker = None if book is None else asyncio.create_task(self._work(book))
                 try:
@@ -282,6 +299,20 @@ class Gateway:
             while piece := connection.recv(65536):
                 answer += piece
             return answer
+
+
+def fill(folder: Path, stored: Sequence[Entry]) -> None:
+    """Store photos in the embedded catalogue of a folder, which is made if need be."""
+
+    async def put() -> None:
+        async with open_catalogue(parse_place(str(folder)), create=True) as catalogue:
+            space = await catalogue.make_space(MODEL, 512)
+            for one in stored:
+                await catalogue.put(one, space)
+
+    # In a thread of its own: a test that drives a browser has an event loop already.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, put()).result()
 
 
 def eventually(holds: Callable[[], bool]) -> None:

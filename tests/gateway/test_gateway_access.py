@@ -21,6 +21,7 @@ BODY = {"image": {"url": "data:image/png;base64,"}}
 FILE = {"image": ("photo.png", PHOTO)}
 PROTECTED = (
     *(("POST", path) for path in ("/v1/analyze", "/v1/detect", "/v1/depth", "/v1/describe", "/v1/embeddings")),
+    ("POST", "/v1/search"),
     *(("POST", path) for path in ("/api/analyze", "/api/v1/describe", "/api/v1/batch")),
     *(("POST", path) for path in ("/inference/grounding-dino", "/inference/depth-anything", "/inference/other")),
     *(("POST", path) for path in ("/models/load", "/models/unload", "/models/unload-all")),

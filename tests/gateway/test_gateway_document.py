@@ -52,7 +52,7 @@ def test_every_field_is_told_and_every_reference_leads_somewhere(gateway: Gatewa
         assert schema["description"], name
         assert "Attributes:" not in schema["description"], name
         for field, about in schema.get("properties", {}).items():
-            generated = {"results", "index", "problem", "image", "images", "analysis", "detections", "depth"}
+            generated = {"results", "index", "problem", "image", "images", "analysis", "detections", "depth", "answer"}
             assert "description" in about or field in generated, (name, field)
     references = {part["$ref"] for part in parts(document) if "$ref" in part}
     assert references

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from fashioncrop._sources import Photo
 from fashioncrop.gateway import page_api
 from fashioncrop.gateway.keys import Scope
-from fashioncrop.reporting import ReportEntry
 from fashioncrop.results import Analysis
-from gateway_world import PHOTO, FakeClient, Gateway, eventually, refused
-from report_samples import HOSTILE, drawn, hostile_entry
-
-Open = Callable[..., Page]
-WIDE, NARROW = (1280, 900), (360, 740)
-DRAWN = drawn()
+from gateway_world import PHOTO, Gateway, eventually, refused
+from page_world import DRAWN, NARROW, WIDE, Open, asked, choose, look, rest
+from report_samples import HOSTILE, hostile_entry
 
 # What somebody drops on the page, or pastes into it.
 _GIVE = """async ([kind, data, type, name]) => {
@@ -36,92 +30,15 @@ _GIVE = """async ([kind, data, type, name]) => {
 }"""
 
 
-class Artist(FakeClient):
-    """Answers as if it had looked at one drawn photo, whatever it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entry: ReportEntry | None = DRAWN
-
-    async def analyze_photo(self, photo: Photo, **options: Any) -> Analysis:  # noqa: ANN401
-        if self.entry is not None:
-            await self._ask("analyze", **options)
-        return await super().analyze_photo(photo, **options) if self.entry is None else self.entry.analysis
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Of this module only: a running Playwright keeps an event loop that other tests' loops would meet."""
-    path = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-    if path is None:
-        pytest.fail("These tests look at the page in Chromium, and none is installed. Run: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Gateway(tmp_path_factory.mktemp("page"), rate_limit="1000000/minute") as running:
-        running.fake.__class__ = Artist
-        artist: Any = running.fake
-        artist.entry = DRAWN
         yield running
 
 
 @pytest.fixture(autouse=True)
 def rested(own: Gateway) -> None:
-    fake: Any = own.fake
-    fake.asked.clear()
-    fake.error, fake.pause_s, fake.entry = None, 0.0, DRAWN
-
-
-@pytest.fixture
-def opened(browser: Browser, own: Gateway) -> Iterator[Open]:
-    """Open the page; fails on a complaint of it, a dialog, or a request to anywhere else."""
-    trouble: list[str] = []
-    contexts: list[BrowserContext] = []
-
-    def open_(*, size: tuple[int, int] = WIDE, gateway: Gateway = own, key: str | None = "", **options: Any) -> Page:  # noqa: ANN401
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce", accept_downloads=True, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-
-        def complains(message: ConsoleMessage) -> None:
-            if "the server responded with a status of" not in message.text:
-                trouble.append(f"console: {message.text}")
-
-        def asks(request: Request) -> None:
-            if not request.url.startswith((gateway.url, "data:", "blob:")):
-                trouble.append(f"request: {request.url}")
-
-        page.on("console", complains)
-        page.on("request", asks)
-        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: trouble.append(f"dialog: {dialog.message}"))
-        page.goto(f"{gateway.url}/ui")
-        if key is not None:
-            page.get_by_label("Key").fill(key or gateway.key)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert trouble == []
-
-
-def choose(page: Page, data: bytes = DRAWN.photo) -> None:
-    page.set_input_files("#file", {"name": "my photo.jpg", "mimeType": "image/jpeg", "buffer": data})
-
-
-def look(page: Page) -> None:
-    page.get_by_role("button", name="Find the garments").click()
-    page.wait_for_selector("#result .card")
+    rest(own)
 
 
 def chips(page: Page) -> list[str]:
@@ -129,15 +46,11 @@ def chips(page: Page) -> list[str]:
     return found
 
 
-def asked(own: Gateway) -> dict[str, Any]:
-    return own.fake.asked[-1][1]
-
-
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_a_photo_becomes_boxes_and_cards(opened: Open, own: Gateway, size: tuple[int, int]) -> None:
     page = opened(size=size)
     choose(page)
-    assert page.locator("#preview").is_visible()
+    expect(page.locator("#preview")).to_be_visible()
     assert page.locator("#chosen").text_content() == "my photo.jpg"
     look(page)
     assert page.locator("#result .card").count() == page.locator("#result .box").count() == 6
@@ -309,6 +222,14 @@ def test_what_is_not_offered_is_not_shown(opened: Open) -> None:
     assert page.get_by_label("Describe each garment").is_hidden()
     assert page.get_by_label("Detector").is_hidden()
     assert page.get_by_label("Key").is_visible()
+
+
+def test_without_a_catalogue_no_search_is_offered(opened: Open) -> None:
+    page = opened()
+    assert page.get_by_role("search").is_hidden()
+    choose(page)
+    look(page)
+    assert page.get_by_role("button", name="Find similar").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,10 +18,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from fashioncrop._postgres.embedded import _is_held
+from fashioncrop.cataloguing.entries import garment_id, photo_id
 from fashioncrop.cli import app
 from fashioncrop.errors import FashionCropError
 from fashioncrop.gateway.keys import KeyFile, Scope
-from gateway_world import PHOTO, refused
+from gateway_world import MODEL, PHOTO, eventually, fill, refused
+from planted import at_angle, entry, planted, reachable_folder
 
 COMMAND = [sys.executable, "-c", "from fashioncrop.cli import main; main()", "serve"]
 NOBODY = "127.0.0.1:1"
@@ -114,6 +117,14 @@ def test_what_would_not_serve_is_told_at_once(flags: list[str], words: str) -> N
     assert re.search(words, str(done.exception)), done.exception
 
 
+def test_a_named_catalogue_that_cannot_be_used_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASHIONCROP_CATALOGUE", f"postgresql://jo:{PLANTED}@127.0.0.1:1/shop")
+    done = CliRunner().invoke(app, ["serve", "--no-auth", "--url", NOBODY])
+    assert isinstance(done.exception, FashionCropError), done.output
+    assert "127.0.0.1:1/shop is not reached" in str(done.exception)
+    assert PLANTED not in str(done.exception)
+
+
 def test_revoked_keys_are_none_and_an_address_may_be_taken(tmp_path: Path) -> None:
     keys = KeyFile(tmp_path / "keys.json")
     keys.revoke(keys.create("gone", [Scope.ANALYZE])[0].id)
@@ -176,6 +187,34 @@ def test_it_ends_at_once_by_ctrl_c_and_keeps_secrets_to_itself(start: Callable[.
     assert PLANTED not in written
     assert key not in written
     assert "Traceback" not in written
+
+
+def test_the_catalogue_is_searched_and_its_database_stops_with_the_gateway(
+    start: Callable[..., Process], key: str
+) -> None:
+    with reachable_folder() as place:
+        fill(place, [entry(f"/{number}.jpg", planted(0, at_angle(number, 512)), model=MODEL) for number in range(3)])
+        gateway = start("--drain", "0", FASHIONCROP_CATALOGUE=str(place))
+        response = httpx.post(
+            f"{gateway.url}/v1/search",
+            json={"garment": garment_id(photo_id("/0.jpg"), 0)},
+            headers={"X-API-Key": key},
+            trust_env=False,
+        )
+        assert [photo["source"] for photo in response.json()["found"][0]["photos"]] == ["/1.jpg", "/2.jpg"]
+        page = httpx.get(f"{gateway.url}/ui", trust_env=False).text
+        assert re.search(r'<form id="searching" [^>]*novalidate >', page)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.end() == 0
+        eventually(lambda: not _is_held(place / "server.lock"))
+    assert not any("Traceback" in line for line in gateway.lines)
+
+
+def test_a_named_catalogue_that_is_not_there_yet_is_a_warning(start: Callable[..., Process], tmp_path: Path) -> None:
+    gateway = start("--no-auth", FASHIONCROP_CATALOGUE=str(tmp_path / "none"))
+    assert any("There is no catalogue at" in line for line in gateway.lines)
+    response = httpx.post(f"{gateway.url}/v1/search", json={"words": "hat"}, trust_env=False)
+    assert "fashioncrop index FOLDER" in refused(response, 503, "no-catalogue")
 
 
 def test_without_keys_a_warning_is_given(start: Callable[..., Process]) -> None:

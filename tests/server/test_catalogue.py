@@ -24,11 +24,11 @@ from PIL import Image
 
 from fashioncrop import AsyncClient
 from fashioncrop._embedded.server import EmbeddedServer
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop._postgres.places import Place
 from fashioncrop.batching.journal import Row
 from fashioncrop.cataloguing.answers import SearchAnswer
 from fashioncrop.cataloguing.catalogue import Catalogue, open_catalogue
-from fashioncrop.cataloguing.embedded import EmbeddedPostgres
-from fashioncrop.cataloguing.places import Place
 from fashioncrop.cataloguing.serving_models import ask_for_models
 from fashioncrop.cli import main
 from planted import (

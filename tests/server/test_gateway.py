@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -18,7 +19,15 @@ from pydantic import SecretStr
 
 from fashioncrop import AsyncClient, Client, EmbeddedServer
 from fashioncrop.analyzing.opening import Parts
+from fashioncrop.batching.listing import list_photos
+from fashioncrop.batching.running import run_each
+from fashioncrop.cataloguing.answers import SearchAnswer
+from fashioncrop.cataloguing.catalogue import open_catalogue
+from fashioncrop.cataloguing.indexing import open_indexer
+from fashioncrop.cataloguing.querying import Wanted, search_by_garment, search_by_photo, search_by_words
+from fashioncrop.cli.cataloguing import place_of
 from fashioncrop.results import Analysis
+from fashioncrop.settings import Settings
 from gateway_world import Gateway, eventually, refused
 from planted import reachable_folder
 
@@ -30,14 +39,38 @@ OPTIONS = {"threshold": 0.0, "max_garments": 3}
 
 
 @pytest.fixture(scope="module")
-def gateway(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(
+    server: EmbeddedServer, photographs: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
     parts = Parts(AsyncClient(server.grpc_url, timeout_s=8), None, None, None, None)
     options: dict[str, Any] = {"parts": parts, "rate_limit": "1000000/minute", "jobs": True}
     with reachable_folder() as place:
-        options["jobs_database"] = SecretStr(str(place))
+        options["catalogue"] = SecretStr(str(place))
+        asyncio.run(index(searched(server, place), photographs, tmp_path_factory.mktemp("photos")))
         with Gateway(tmp_path_factory.mktemp("gateway"), **options) as running:
             eventually(lambda: running.workshop.book is not None)
             yield running
+
+
+def searched(server: EmbeddedServer, place: Path) -> Settings:
+    """How the catalogue is filled and searched by the command."""
+    return Settings(url=server.grpc_url, caching=False, catalogue=SecretStr(str(place)), **OPTIONS)  # type: ignore[arg-type]
+
+
+async def index(settings: Settings, photographs: dict[str, bytes], folder: Path) -> None:
+    """As `fashioncrop index` does."""
+    for name in ("astronaut", "chelsea"):
+        (folder / f"{name}.png").write_bytes(photographs[name])
+    nobody: dict[str, Any] = {"on_progress": lambda _: None, "on_warning": lambda _: None}
+    failures: list[str] = []
+    async with (
+        open_catalogue(place_of(settings), create=True) as catalogue,
+        open_indexer(
+            catalogue, settings, reindex=False, on_failure=lambda *failed: failures.append(str(failed)), **nobody
+        ) as indexer,
+    ):
+        await run_each(list_photos([str(folder)]), indexer.one, concurrency=2)
+    assert failures == []
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +138,52 @@ def test_texts_and_images_are_embedded_in_one_space(gateway: Gateway, client: Cl
     refused(response, 422, "option")
 
 
+def test_a_search_finds_what_the_command_finds(
+    gateway: Gateway, server: EmbeddedServer, photographs: dict[str, bytes], tmp_path: Path
+) -> None:
+    settings = searched(server, Path(gateway.settings.catalogue.get_secret_value()))  # type: ignore[union-attr]
+    path = tmp_path / "astronaut.png"
+    path.write_bytes(photographs["astronaut"])
+
+    async def commands() -> list[SearchAnswer]:
+        async with open_catalogue(place_of(settings)) as catalogue:
+            words = await search_by_words(catalogue, settings, "an orange suit", Wanted(limit=2))
+            photo = await search_by_photo(catalogue, settings, str(path), Wanted(limit=1))
+            box = await search_by_photo(catalogue, settings, str(path), Wanted(), box_xyxy=(9, 9, 200, 300))
+            garment = await search_by_garment(catalogue, words.found[0].photos[0].garments[0].id, Wanted())
+            return [words, photo, box, garment]
+
+    words, photo, box, garment = asyncio.run(commands())
+    files = {"image": ("astronaut.png", path.read_bytes())}
+    id_ = words.found[0].photos[0].garments[0].id
+    options = {name: str(value) for name, value in OPTIONS.items()}
+    for same, response in (
+        (words, gateway.post("/v1/search", json={"words": "an orange suit", "limit": 2})),
+        (photo, gateway.post("/v1/search", data={"limit": "1", **options}, files=files)),
+        (box, gateway.post("/v1/search", data={"box_xyxy": ["9", "9", "200", "300"]}, files=files)),
+        (garment, gateway.post("/v1/search", json={"garment": id_})),
+    ):
+        assert response.status_code == 200, response.text
+        assert found(SearchAnswer.model_validate(response.json())) == found(same)
+        assert found(same), "something is found"
+    assert photo.found[0].photos[0].similarity == pytest.approx(1, abs=1e-3), "the photo itself"
+    crops = gateway.post("/v1/search", json={"words": "a suit", "crops": True, "limit": 1}).json()
+    url = crops["found"][0]["photos"][0]["garments"][0]["garment"]["crop"]["url"]
+    assert url.startswith("data:image/jpeg;base64,")
+
+
+def found(answer: SearchAnswer) -> list[tuple[str, str, list[tuple[str, float]]]]:
+    """Each query with its garments; how near they are in four digits, which a batch in the server may not change."""
+    return [
+        (
+            one.query.kind,
+            one.query.text,
+            [(garment.id, round(garment.similarity, 4)) for photo in one.photos for garment in photo.garments],
+        )
+        for one in answer.found
+    ]
+
+
 def test_what_the_server_refuses_is_the_callers_to_mend(gateway: Gateway, photo: bytes) -> None:
     response = gateway.post("/v1/detect", json={"image": {"base64": _base64(photo)}, "vocabulary": ["   "]})
     assert "vocabulary" in refused(response, 422, "option").lower()
@@ -146,6 +225,7 @@ def test_the_readme_has_the_gateways_calls() -> None:
         "/v1/analyze",
         "/v1/depth",
         "/v1/embeddings",
+        "/v1/search",
         "/models/status",
         "/inference/",
         "/health",

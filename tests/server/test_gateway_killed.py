@@ -84,6 +84,7 @@ def start(server: EmbeddedServer, tmp_path: Path, place: Path) -> Iterator[Start
     variables = {
         "FASHIONCROP_URL": server.grpc_url,
         "FASHIONCROP_JOBS_DATABASE": str(place),
+        "FASHIONCROP_CATALOGUE": str(place),
         "FASHIONCROP_KEYS_FILE": str(tmp_path / "keys.json"),
         "FASHIONCROP_CACHING": "false",
         "FASHIONCROP_TIMEOUT_S": "60",

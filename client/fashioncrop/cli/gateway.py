@@ -38,7 +38,11 @@ def serve(
     ] = False,
     settings: Settings,
 ) -> None:
-    """Answer over HTTP what the client answers, until told to stop."""
+    """Answer over HTTP what the client answers, until told to stop.
+
+    What is searched is the embedded catalogue, where there is one, or the one that FASHIONCROP_CATALOGUE names
+    (postgresql://...); it may be filled meanwhile.
+    """
     for warning in settings.warnings:
         warn(warning)
     try:

@@ -22,6 +22,7 @@ from fashioncrop.gateway import (
     operations_api,
     own_api,
     page_api,
+    search_api,
     vision_models_api,
 )
 from fashioncrop.gateway.access import Gatekeeper, Limiter
@@ -35,6 +36,7 @@ from fashioncrop.settings import Settings
 
 if TYPE_CHECKING:
     from fashioncrop.gateway.jobs.book import Book
+    from fashioncrop.gateway.searching import Finder
 
 _ABOUT = """\
 One photo in, every garment out, over HTTP: our own API (`/v1/...`), the fashion-crop API (`/api/analyze`), the
@@ -51,6 +53,7 @@ _TAGS = [
 _PREFLIGHT_S = 600
 _APIS = (
     own_api,
+    search_api,
     embeddings_api,
     fashion_crop_api,
     vision_models_api,
@@ -67,6 +70,7 @@ def create_app(
     keys: KeyFile | None,
     *,
     book: Book | None = None,
+    catalogue: Finder | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> FastAPI:
     """The application.
@@ -76,6 +80,7 @@ def create_app(
         settings: see `Settings`.
         keys: those that are good; None lets everybody in who is on this machine.
         book: where jobs are written down; None takes none.
+        catalogue: the way to what is searched; None searches nothing.
         tracer_provider: where spans go; None makes none.
 
     Raises:
@@ -101,7 +106,7 @@ def create_app(
     gatekeeper = Gatekeeper(keys, Limiter(settings.rate_limit, settings.rate_limit_redis_url))
     figures = Figures()
     app.state.gatekeeper = gatekeeper
-    app.state.workshop = Workshop(parts, settings, gatekeeper, figures, book)
+    app.state.workshop = Workshop(parts, settings, gatekeeper, figures, book, catalogue)
     for api in _APIS:
         app.include_router(api.router)
     app.openapi = document_of(app, with_keys=not gatekeeper.is_open, max_batch=settings.max_batch)  # type: ignore[method-assign]  # as FastAPI's docs do

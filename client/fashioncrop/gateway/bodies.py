@@ -76,19 +76,24 @@ class ImageBody(Generic[_Options]):
         """
         media = media_type(request)
         if media == JSON:
-            asked = await self._from_json(request)
-        elif media == FORM:
+            return self.asked(await read_json(request), max_batch=max_batch)
+        if media == FORM:
             asked = await self._from_form(request, max_batch)
-        else:
-            raise wrong_media(JSON, FORM)
-        check_batch(len(asked.images), max_batch)
-        return asked
+            check_batch(len(asked.images), max_batch)
+            return asked
+        raise wrong_media(JSON, FORM)
 
-    async def _from_json(self, request: Request) -> Asked[_Options]:
-        document = await read_json(request)
+    def asked(self, document: object, *, max_batch: int) -> Asked[_Options]:
+        """A request in JSON.
+
+        Raises:
+            ProblemError: it is not as documented.
+        """
         is_batch = isinstance(document, dict) and "images" in document
         checked: Any = validated(self.many if is_batch else self.one, document)
-        return Asked(checked, checked.images if is_batch else [checked.image], is_batch)
+        images: Sequence[Sent] = checked.images if is_batch else [checked.image]
+        check_batch(len(images), max_batch)
+        return Asked(checked, images, is_batch)
 
     async def _from_form(self, request: Request, max_batch: int) -> Asked[_Options]:
         # One more than is taken is counted and told; a form with many more is not read to its end.
@@ -171,7 +176,8 @@ def from_form(options: type[_Model], form: FormData, *, besides: set[str]) -> _M
             raise ProblemError(INVALID, f"The form's part {name!r} must be a field, not a file.")
         kinds = _kinds(options.model_fields[name].annotation) if name in options.model_fields else {str}
         if list in kinds:
-            fields[name] = values
+            has_texts = name in options.model_fields and str in _kinds_inside(options.model_fields[name].annotation)
+            fields[name] = values if has_texts else [_plain(str(value)) for value in values]
         elif len(values) > 1:
             raise ProblemError(INVALID, f"The form's field {name!r} is there more than once.")
         else:
@@ -179,14 +185,14 @@ def from_form(options: type[_Model], form: FormData, *, besides: set[str]) -> _M
     return validated(options, fields)
 
 
-def check_batch(count: int, max_batch: int) -> None:
-    """Refuse more images at once than are taken.
+def check_batch(count: int, max_batch: int, what: str = "images") -> None:
+    """Refuse more at once than are taken.
 
     Raises:
         ProblemError: there are more.
     """
     if count > max_batch:
-        raise ProblemError(INVALID, f"The request has {count} images; at most {max_batch} are taken at once.")
+        raise ProblemError(INVALID, f"The request has {count} {what}; at most {max_batch} are taken at once.")
 
 
 def media_type(request: Request) -> str:
@@ -229,6 +235,13 @@ def _kinds(annotation: Any) -> set[Any]:  # noqa: ANN401 - a type
     if get_origin(annotation) is Literal:
         return {type(value) for value in get_args(annotation)}
     return {get_origin(annotation) or annotation}
+
+
+def _kinds_inside(annotation: Any) -> set[Any]:  # noqa: ANN401 - a type
+    """The kinds of values that lists of a type take."""
+    if get_origin(annotation) in {Annotated, Union, UnionType}:
+        return {kind for option in get_args(annotation) for kind in _kinds_inside(option)}
+    return {kind for inside in get_args(annotation) for kind in _kinds(inside)}
 
 
 def _plain(text: str) -> Any:  # noqa: ANN401 - any JSON

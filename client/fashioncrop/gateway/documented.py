@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -66,8 +67,8 @@ class Library:
         """
         schema = model.model_json_schema(mode="serialization" if answer else "validation", ref_template=_REF)
         inside = schema.pop("$defs", {})
-        for name, one in {**inside, model.__name__: schema}.items():
-            told = _with_attributes(one)
+        about = {name: _with_attributes(one) for name, one in inside.items()}
+        for name, told in {**about, model.__name__: _with_attributes(schema, model)}.items():
             if self.schemas.setdefault(name, told) != told:
                 raise ValueError(f"Two models are called {name}.")
         return {"$ref": _REF.format(model=model.__name__)}
@@ -81,12 +82,18 @@ def json_body(model: type[BaseModel]) -> Schema:
     return {"required": True, "content": {JSON: {"schema": _library.ref(model)}}}
 
 
-def image_body(body: ImageBody[Any]) -> Schema:
-    """A body with one image or several, as JSON or as a form."""
+def image_body(body: ImageBody[Any], *others: type[BaseModel]) -> Schema:
+    """A body with one image or several, as JSON or as a form.
+
+    Args:
+        body: such a one.
+        *others: what else it may be, as JSON.
+    """
+    models = (*others, body.one, body.many)
     return {
         "required": True,
         "content": {
-            JSON: {"schema": {"anyOf": [_library.ref(body.one), _library.ref(body.many)]}},
+            JSON: {"schema": {"anyOf": [_library.ref(model) for model in models]}},
             FORM: form_content(body.options),
         },
     }
@@ -94,7 +101,7 @@ def image_body(body: ImageBody[Any]) -> Schema:
 
 def form_content(options: type[BaseModel]) -> Schema:
     """A form with a file `image` or several `images`, and the options as fields."""
-    fields = _with_attributes(options.model_json_schema(ref_template=_REF))
+    fields = _with_attributes(options.model_json_schema(ref_template=_REF), options)
     properties = {name: _in_a_form(schema) for name, schema in fields.get("properties", {}).items()}
     file = {"type": "string", "format": "binary", "description": "The file."}
     parts: tuple[Schema, ...] = ({"image": file}, {"images": {"type": "array", "items": file, "minItems": 1}})
@@ -195,11 +202,12 @@ def document_of(app: FastAPI, *, with_keys: bool, max_batch: int) -> Callable[[]
 
 
 def _limit_images(part: Any, max_batch: int) -> None:  # noqa: ANN401 - any JSON
-    """Say of every list of images how many it may have."""
+    """Say of every list of images or queries how many it may have."""
     if isinstance(part, dict):
-        images = part.get("properties", {}).get("images", {})
-        if images.get("type") == "array":
-            images["maxItems"] = max_batch
+        for name in ("images", "queries"):
+            several = part.get("properties", {}).get(name, {})
+            if several.get("type") == "array":
+                several["maxItems"] = max_batch
     for inside in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         _limit_images(inside, max_batch)
 
@@ -212,15 +220,28 @@ def _in_a_form(schema: Schema) -> Schema:
     return {name: value for name, value in schema.items() if name != "minItems"}
 
 
-def _with_attributes(schema: Schema) -> Schema:
-    """The schema with what its docstring says of each attribute at the attribute itself."""
+def _with_attributes(schema: Schema, model: type[BaseModel] | None = None) -> Schema:
+    """The schema with what its docstring says of each attribute at the attribute itself.
+
+    Args:
+        schema: of a model.
+        model: the same, if what the models above it say of their attributes is to be told as well.
+    """
     words = schema.get("description", "")
     found = _ATTRIBUTES.search(words)
-    if found is None:
-        return schema
-    told = {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(found[1])}
+    above = [] if model is None else [inspect.cleandoc(base.__doc__ or "") for base in reversed(model.__mro__)]
+    told = {name: text for one in (*above, words) for name, text in _attributes(one)}
     properties = {
         name: {"description": told[name], **one} if name in told else one
         for name, one in schema.get("properties", {}).items()
     }
-    return {**schema, "description": words[: found.start()] + words[found.end() :], "properties": properties}
+    if not told:
+        return schema
+    rest = words if found is None else words[: found.start()] + words[found.end() :]
+    return {**schema, "description": rest, "properties": properties}
+
+
+def _attributes(words: str) -> list[tuple[str, str]]:
+    """Name of each attribute of a docstring, and what it says of it."""
+    found = _ATTRIBUTES.search(words)
+    return [] if found is None else [(name, " ".join(text.split())) for name, text in _ATTRIBUTE.findall(found[1])]

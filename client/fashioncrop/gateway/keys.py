@@ -36,6 +36,8 @@ class Scope(StrEnum):
 
     ANALYZE = "analyze"
     """What the server's own models answer."""
+    SEARCH = "search"
+    """Finding garments of the catalogue again."""
     DESCRIBE = "describe"
     """What costs money: descriptions, and the DINO-X service."""
     JOBS = "jobs"

@@ -42,7 +42,7 @@ Analyst = Annotated[Caller, may(Scope.ANALYZE)]
 Writer = Annotated[Caller, may(Scope.DESCRIBE)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-_OF_PHOTOS = (PHOTO, FETCH, OPTION, SERVER_FAULT, UNAVAILABLE)
+OF_PHOTOS = (PHOTO, FETCH, OPTION, SERVER_FAULT, UNAVAILABLE)
 
 
 class DetectOptions(Strict):
@@ -184,7 +184,7 @@ _describe_body = ImageBody(DescribeOptions, "Describe")
     "/v1/analyze",
     summary="Everything about every garment",
     **route(
-        *_OF_PHOTOS,
+        *OF_PHOTOS,
         BUDGET,
         NOT_OFFERED,
         body=image_body(_analyze_body),
@@ -215,7 +215,7 @@ async def analyze(request: Request, caller: Analyst) -> Response:
     "/v1/detect",
     summary="Boxes alone",
     **route(
-        *_OF_PHOTOS,
+        *OF_PHOTOS,
         NOT_OFFERED,
         body=image_body(_detect_body),
         ok=content(Detections, batch_model("DetectionsBatch", "detections", Detections)),
@@ -240,7 +240,7 @@ async def detect(request: Request, caller: Analyst) -> Response:
     "/v1/depth",
     summary="How far everything is",
     **route(
-        *_OF_PHOTOS,
+        *OF_PHOTOS,
         NOT_ACCEPTABLE,
         body=image_body(_depth_body),
         ok={
@@ -280,7 +280,7 @@ async def depth(request: Request, caller: Analyst) -> Response:
     "/v1/describe",
     summary="Garments in words",
     **route(
-        *_OF_PHOTOS,
+        *OF_PHOTOS,
         BUDGET,
         NOT_OFFERED,
         body=image_body(_describe_body),

@@ -44,6 +44,7 @@ async def page(request: Request) -> Response:
         mode=workshop.settings.describing if workshop.parts.describer is not None else "",
         has_dinox=workshop.parts.detector is not None,
         has_sample=_can_draw(),
+        has_catalogue=workshop.catalogue is not None and await workshop.catalogue.has_photos(),
     )
     headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
     return Response(html, media_type="text/html; charset=utf-8", headers=headers)
@@ -83,7 +84,7 @@ async def analyze_for_page(request: Request, caller: Analyst) -> Response:
 
 
 @functools.cache
-def _page(*, needs_key: bool, mode: str, has_dinox: bool, has_sample: bool) -> tuple[str, str]:
+def _page(*, needs_key: bool, mode: str, has_dinox: bool, has_sample: bool, has_catalogue: bool) -> tuple[str, str]:
     """The page, and the policy under which a browser runs nothing but its own script."""
     folder = resources.files("fashioncrop.gateway") / "page"
     report = look()
@@ -97,6 +98,7 @@ def _page(*, needs_key: bool, mode: str, has_dinox: bool, has_sample: bool) -> t
         "@DETECTOR@": "" if has_dinox else "hidden",
         "@DESCRIBE@": "" if mode else "hidden",
         "@KEY@": "" if needs_key else "hidden",
+        "@CATALOGUE@": "" if has_catalogue else "hidden",
         'id="describe"': f'id="describe" data-mode="{"hybrid" if mode == "off" else mode}"',
         "@CSS@": css,
         "@JS@": js,

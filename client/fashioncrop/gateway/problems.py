@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from fashioncrop.errors import (
     BudgetError,
     CancelledError,
+    CatalogueError,
     DeadlineError,
+    EmbeddedDatabaseError,
     FashionCropError,
     FetchError,
     InputError,
     ModelControlError,
+    NoCatalogueError,
     OptionError,
     OutputError,
     OverloadedError,
@@ -102,6 +105,7 @@ FAULT = Kind("fault", 500, "The gateway failed")
 NOT_OFFERED = Kind("not-offered", 501, "This gateway does not offer it")
 SERVER_FAULT = Kind("server-fault", 502, "A service behind the gateway failed")
 UNAVAILABLE = Kind("unavailable", 503, "The server is not there just now")
+NO_CATALOGUE = Kind("no-catalogue", 503, "There is nothing to search yet")
 OVERLOADED = Kind("overloaded", 503, "The server takes no more just now")
 DEADLINE = Kind("deadline", 504, "No answer in time")
 
@@ -122,6 +126,13 @@ _BY_ERROR: tuple[tuple[type[FashionCropError], Kind, str | None], ...] = (
     (DeadlineError, DEADLINE, "There was no answer in time. Try again, or send less at once."),
     (CancelledError, UNAVAILABLE, f"The request was cancelled before it ended. {_AGAIN}"),
     (ServerUnavailableError, UNAVAILABLE, f"The server does not answer just now. {_AGAIN}"),
+    (
+        NoCatalogueError,
+        NO_CATALOGUE,
+        "There is no catalogue yet, or no photo in it. The gateway's operator fills it: fashioncrop index FOLDER.",
+    ),
+    (CatalogueError, UNAVAILABLE, f"The catalogue cannot be searched just now. {_OPERATOR}"),
+    (EmbeddedDatabaseError, UNAVAILABLE, f"The catalogue's database does not run just now. {_OPERATOR}"),
     (ModelControlError, CONFLICT, f"The server did not carry the order out. {_OPERATOR}"),
     (FashionCropError, SERVER_FAULT, f"A service behind the gateway failed or is not set up. {_OPERATOR}"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import json
 import logging
@@ -24,6 +25,7 @@ from fashioncrop.errors import OptionError
 from fashioncrop.gateway.app import create_app
 from fashioncrop.gateway.keys import keys_of
 from fashioncrop.gateway.problems import BAD_REQUEST, MEDIA_TYPE, ProblemError, document
+from fashioncrop.gateway.searching import open_finder
 from fashioncrop.gateway.telling import start_logging
 from fashioncrop.gateway.tracing import open_tracing
 from fashioncrop.gateway.work import Workshop
@@ -154,7 +156,7 @@ def serve(settings: Settings, *, needs_keys: bool, on_ready: Callable[[str], Non
     Raises:
         OptionError: the address is taken or is not this machine's, there are no keys where they are needed, nobody
             needs a key and others can reach the address, or an extra is not installed.
-        FashionCropError: as `open_parts`.
+        FashionCropError: as `open_parts` and `open_finder`.
     """
     start_logging()
     asyncio.run(_serve(settings, needs_keys=needs_keys, on_ready=on_ready))
@@ -173,10 +175,17 @@ async def _serve(settings: Settings, *, needs_keys: bool, on_ready: Callable[[st
             f"There is no key in {keys.path}, so nobody could ask anything. Make one: fashioncrop keys create NAME"
         )
     with open_tracing(settings.traces_url) as tracing:
-        async with opened(settings, tracing.headers) as parts, _book(settings) as book:
-            app = create_app(parts, settings, keys, book=book, tracer_provider=tracing.provider)
+        async with (
+            opened(settings, tracing.headers) as parts,
+            _book(settings) as book,
+            open_finder(settings, _log.warning) as catalogue,
+        ):
+            app = create_app(parts, settings, keys, book=book, catalogue=catalogue, tracer_provider=tracing.provider)
             server = make_server(app, settings)
             listening = _bound(host, port)
+            # What is there by now stays: collections that walk through it again and again hold the event loop up.
+            gc.collect()
+            gc.freeze()
             shown = f"[{host}]" if ":" in host else host
             on_ready(f"http://{shown}:{listening.getsockname()[1]}")
             await server.answer(listening)

@@ -84,6 +84,7 @@ class Figures:
         self._seconds = histogram("request_seconds", "From a request's first byte to its answer's last.", "route")
         self._stages = histogram("stage_seconds", "Stages of an analysis, as its timings say.", "stage")
         self._photos = counter("photos", "Photos that were analysed, by who answered.", "answered_by")
+        self._searches = counter("searches", "Searches of the catalogue that were answered, by what was asked.", "by")
         self._tokens = counter("tokens", "Tokens of paid models.", "model", "direction")
         self._dollars = counter("dollars", "Dollars by the price table.", "model")
         self._jobs = Gauge(_PREFIX + "jobs", "Jobs that are kept, by state.", ["state"], registry=registry)
@@ -116,6 +117,10 @@ class Figures:
         self._tokens.labels(usage.model, "in").inc(usage.input_tokens)
         self._tokens.labels(usage.model, "out").inc(usage.output_tokens)
         self._dollars.labels(usage.model).inc(usage.dollars or 0.0)
+
+    def search(self, by: str) -> None:
+        """A search was answered: by words, by a photo, or by a garment of the catalogue."""
+        self._searches.labels(by).inc()
 
     def jobs(self, states: Mapping[str, int]) -> None:
         """So many jobs are in each state."""

@@ -27,13 +27,15 @@ from fashioncrop.settings import Settings
 
 if TYPE_CHECKING:
     from fashioncrop.gateway.jobs.book import Book
+    from fashioncrop.gateway.searching import Finder
 
 ModeName = Literal["auto", "hybrid", "vision", "off"]
 DetectorName = Literal["auto", "served", "dinox"]
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 _AT_A_TIME = 8
-"""Images of one request under way at a time."""
+"""Images or queries of one request under way at a time."""
 _READY_FOR_S = 1.0
 
 
@@ -59,13 +61,20 @@ class Workshop:
         gatekeeper: who may ask.
         figures: what is counted.
         book: where jobs are written down; None takes none.
+        catalogue: the way to what is searched; None searches nothing.
     """
 
     def __init__(
-        self, parts: Parts, settings: Settings, gatekeeper: Gatekeeper, figures: Figures, book: Book | None = None
+        self,
+        parts: Parts,
+        settings: Settings,
+        gatekeeper: Gatekeeper,
+        figures: Figures,
+        book: Book | None = None,
+        catalogue: Finder | None = None,
     ) -> None:
         self.parts, self.settings, self.gatekeeper, self.figures = parts, settings, gatekeeper, figures
-        self.book = book
+        self.book, self.catalogue = book, catalogue
         self.photos = PhotoReader(parts.client, max_pixels=settings.max_photo_pixels)
         self.at_a_time = _AT_A_TIME
         asked = (parts.describer and parts.describer.settings.shown_url, parts.detector and parts.detector.shown_url)
@@ -107,6 +116,20 @@ class Workshop:
             cache=self.parts.cache,
             store=self.parts.store,
         )
+        with self.keeping_addresses():
+            analysis, _ = await analyzer.analyze(photo)
+        self.figures.analysis(analysis)
+        return self._without_addresses(analysis)
+
+    async def look(self, photo: Photo, caller: Caller, options: AnalyzeOptions, *, detector: DetectorName) -> Analysis:
+        """Analyse a photo that is only a question: nobody describes it, and nothing of it is stored.
+
+        Raises:
+            ProblemError, FashionCropError: as `analyze`.
+        """
+        by = self._detector(caller, detector)
+        dinox = self.dinox() if by == "dinox" else None
+        analyzer = Analyzer(self.parts.client, options=options, detector=dinox, cache=self.parts.cache)
         with self.keeping_addresses():
             analysis, _ = await analyzer.analyze(photo)
         self.figures.analysis(analysis)
@@ -204,26 +227,36 @@ class Workshop:
     async def each(
         self, request: Request, images: Sequence[Sent], caller: Caller, work: Callable[[Received], Awaitable[_T]]
     ) -> list[Result[_T]]:
-        """Read each image and work on it, a few at a time; the results are in the images' order.
+        """Read each image and work on it. As `each_of`."""
+
+        async def one(sent: Sent) -> _T:
+            return await work(await self.photos.read(sent))
+
+        return await self.each_of(request, images, caller, one)
+
+    async def each_of(
+        self, request: Request, items: Sequence[_Item], caller: Caller, work: Callable[[_Item], Awaitable[_T]]
+    ) -> list[Result[_T]]:
+        """Work on each item of a batch, a few at a time; the results are in the items' order.
 
         Raises:
             ProblemError: the caller has asked too much.
         """
-        await self.gatekeeper.count(caller, len(images) - 1)  # one was counted when the request came
+        await self.gatekeeper.count(caller, len(items) - 1)  # one was counted when the request came
         free = asyncio.Semaphore(self.at_a_time)
         request_id: str = request.state.request_id
 
-        async def one(sent: Sent) -> Result[_T]:
+        async def one(item: _Item) -> Result[_T]:
             async with free:
                 try:
-                    return Result(await work(await self.photos.read(sent)))
+                    return Result(await work(item))
                 except ProblemError as error:
                     return Result(problem=error.problem())
                 except FashionCropError as error:
                     return Result(problem=problem_of(error, request_id).problem())
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(sent)) for sent in images]
+            tasks = [group.create_task(one(item)) for item in items]
         return [task.result() for task in tasks]
 
 

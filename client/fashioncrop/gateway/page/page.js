@@ -5,6 +5,7 @@
   const form = $("asking"), file = $("file"), url = $("url"), drop = $("drop"), preview = $("preview");
   const phrase = $("phrase"), list = $("phrases"), threshold = $("threshold"), key = $("key");
   const KEY = "fashioncrop-key";
+  const searching = $("searching"), found = $("found");
   let photo = null, asked = null, answer = null;
 
   const remembered = (write) => {
@@ -112,7 +113,7 @@
     tell("");
     $("status").textContent = words;
     document.body.classList.add("busy");
-    $("go").disabled = true;
+    $("go").disabled = $("search").disabled = true;
     $("stop").hidden = false;
     try {
       $("status").textContent = await work(mine.signal);
@@ -125,27 +126,37 @@
     } finally {
       if (asked === mine) {
         document.body.classList.remove("busy");
-        $("go").disabled = false;
+        $("go").disabled = $("search").disabled = false;
         $("stop").hidden = true;
       }
     }
   };
   $("stop").addEventListener("click", () => asked?.abort());
 
-  const request = () => {
-    const options = {
-      threshold: Number(threshold.value), crops: true,
-      mode: $("describe").checked ? $("describe").dataset.mode : "off", detector: $("detector").value,
-    };
-    if (list.firstChild) options.vocabulary = phrases();
-    if (!photo) {
-      return { body: JSON.stringify({ image: { url: url.value.trim() }, ...options }), headers: { "Content-Type": "application/json" } };
+  const post = async (path, shown, options, signal) => {
+    let body = JSON.stringify({ ...(shown?.url && { image: { url: shown.url } }), ...options });
+    let headers = { "Content-Type": "application/json" };
+    if (shown?.blob) {
+      body = new FormData();
+      body.append("image", shown.blob, shown.name);
+      for (const [name, value] of Object.entries(options)) for (const one of [value].flat()) body.append(name, one);
+      headers = {};
     }
-    const body = new FormData();
-    body.append("image", photo.blob, photo.name);
-    for (const [name, value] of Object.entries(options)) for (const one of [value].flat()) body.append(name, one);
-    return { body, headers: {} };
+    const response = await fetch(path, { method: "POST", body, headers: { ...headers, ...credentials() }, signal });
+    if (!response.ok) throw await problem(response);
+    return response.json();
   };
+  const wishes = () => ({
+    threshold: Number(threshold.value), crops: true, ...(list.firstChild && { vocabulary: phrases() }),
+    mode: $("describe").checked ? $("describe").dataset.mode : "off", detector: $("detector").value,
+  });
+  const show = (part) => {
+    part.focus({ preventScroll: true });
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    part.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+  };
+  const count = (number, one) => `${number} ${number === 1 ? one : one + "s"}`;
+  const seconds = (start) => `${((performance.now() - start) / 1000).toFixed(1)} s`;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     add(phrase.value);
@@ -157,10 +168,8 @@
     remembered(true);
     const start = performance.now();
     attempt("Looking\u2026", async (signal) => {
-      const { body, headers } = request();
-      const response = await fetch("/ui/analyze", { method: "POST", body, headers: { ...headers, ...credentials() }, signal });
-      if (!response.ok) throw await problem(response);
-      answer = await response.json();
+      const shown = photo || { url: url.value.trim() };
+      answer = await post("/ui/analyze", shown, wishes(), signal);
       const result = $("result");
       result.innerHTML = answer.html; // made by the gateway's own template, which escapes every text
       const save = document.createElement("button");
@@ -169,11 +178,10 @@
       save.textContent = "Save as JSON";
       save.addEventListener("click", () => download(answer.analysis));
       result.append(save);
-      result.focus({ preventScroll: true });
-      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      result.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
-      const count = answer.analysis.garments.length;
-      return `${count} ${count === 1 ? "garment" : "garments"} in ${((performance.now() - start) / 1000).toFixed(1)} s.`;
+      found.hidden = true;
+      if (!searching.hidden) offerSimilar(result, shown, answer.analysis.garments);
+      show(result);
+      return `${count(answer.analysis.garments.length, "garment")} in ${seconds(start)}.`;
     });
   });
   const download = (analysis) => {
@@ -183,4 +191,87 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
+
+  // The catalogue. Whatever comes out of it is put in as text.
+  const make = (kind, name, ...inside) => {
+    const made = document.createElement(kind);
+    if (name) made.className = name;
+    made.append(...inside.filter((one) => one !== null));
+    return made;
+  };
+  const button = (words, told, work) => {
+    const made = make("button", "button", words);
+    made.type = "button";
+    made.setAttribute("aria-label", `${words}: ${told}`);
+    made.addEventListener("click", work);
+    return made;
+  };
+  const search = (title, query, shown) => {
+    remembered(true);
+    const start = performance.now();
+    const only = Object.fromEntries(["category", "colour"].map((name) => [name, $(name).value.trim()]).filter(([, text]) => text));
+    attempt("Searching\u2026", async (signal) => {
+      const filters = Object.fromEntries(Object.entries(only).map(([name, text]) => [name, [text]]));
+      const answered = await post("/v1/search", shown, { ...query, ...filters, limit: 12, crops: true }, signal);
+      const photos = answered.found.flatMap((one) => one.photos);
+      const heading = make("h2", "", ...title);
+      heading.id = "found-title";
+      const facts = [count(photos.length, "photo"), ...Object.values(only).map((text) => `only ${text}`)];
+      found.replaceChildren(make("div", "heading", heading, make("ul", "facts", ...facts.map((fact) => make("li", "", fact)))));
+      if (answered.warnings.length) {
+        found.append(make("div", "warnings", make("ul", "", ...answered.warnings.map((words) => make("li", "", words)))));
+      }
+      found.append(photos.length ? make("ol", "cards", ...photos.map(card)) : make("p", "nothing", "No garment of the catalogue passes the filters."));
+      found.hidden = false;
+      show(found);
+      return `${count(photos.length, "photo")} in ${seconds(start)}.`;
+    });
+  };
+  const picture = ({ garment }) => {
+    if (!garment.crop.url) return make("p", "small", "Neither crop nor photo can be read any more.");
+    const image = make("img");
+    image.alt = `Cut-out: ${garment.phrase}`;
+    image.src = garment.crop.url;
+    return image;
+  };
+  const dot = ({ hex, name }) => {
+    const swatch = make("span", "dot");
+    swatch.style.backgroundColor = hex;
+    return make("li", "", swatch, name);
+  };
+  const where = ({ source, link, width, height }) => {
+    const place = make(link ? "a" : "bdi", "", source);
+    if (link) place.href = link;
+    return make("p", "where", place, " ", make("span", "share", `${width} \u00d7 ${height} px`));
+  };
+  const card = (one, index) => {
+    const [best, ...others] = one.garments, { garment } = best;
+    const title = make("h3", "", make("span", "title", make("span", "number", String(index + 1)), make("span", "unseen", ", "), make("bdi", "phrase", garment.phrase)));
+    const made = make("li", "card",
+      make("div", "summary", make("div", "crop", picture(best)), make("div", "what", title,
+        garment.category && make("p", "category", garment.category.name),
+        make("p", "score", `Similarity ${best.similarity.toFixed(3)}`))),
+      garment.description && make("p", "sentence", garment.description.sentence),
+      make("ul", "dots", ...garment.colours.slice(0, 3).map(dot)),
+      where(one),
+      others.length ? make("p", "small", `Also in it: ${others.map((other) => `${other.garment.phrase} (${other.similarity.toFixed(3)})`).join(", ")}`) : null,
+      button("Find similar", `${index + 1}, ${garment.phrase}`, () => search([`Like ${garment.phrase}, in ${one.name}`], { garment: best.id })));
+    return made;
+  };
+  const offerSimilar = (result, shown, garments) => {
+    garments.forEach(({ phrase, box_xyxy }, index) => {
+      const place = result.querySelector(`#p1g${index}`), words = `${index + 1}, ${phrase}`;
+      place?.append(button("Find similar", words, () => {
+        const back = make("a", "", words);
+        back.href = `#${place.id}`;
+        search(["Like ", back], { box_xyxy }, shown);
+      }));
+    });
+  };
+  searching.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const words = $("words").value.trim();
+    if (words) search([`\u201c${words}\u201d`], { words });
+    else { tell("Say what it looks like."); $("words").focus(); }
+  });
 })();
