@@ -31,7 +31,7 @@ FLOORS = {
 
 @pytest.fixture(scope="module")
 def measures() -> dict[str, Any]:
-    settings = Settings("paperdoll", None, 200, None, Vocabulary.AUTO, None, 0)
+    settings = Settings("paperdoll", None, 200, None, Vocabulary.AUTO, 0)
     document = measure(settings, words=lambda _text: None, on_photo=lambda _done, _total: None)
     assert document["dataset"]["photos"] == 200
     assert document["left_out"] == {}
