@@ -4,8 +4,8 @@
     python benchmarks/overhead.py --models random --requests 10
 
 One client asks, photo after photo; the pipeline's own timings and the server's statistics are read after each answer.
-Then several clients ask at a time, and the processor time of each of the server's processes is read. The table goes to
-stdout, words to stderr; exit code 0 when done, 1 with a sentence.
+Then several clients ask at a time, and the processor time of each of the server's processes is read; last, that of each
+part of the pipeline's own work. The table goes to stdout, words to stderr; exit code 0 when done, 1 with a sentence.
 """
 
 from __future__ import annotations

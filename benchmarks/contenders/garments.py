@@ -17,7 +17,7 @@ from colours import garment_colours
 from detections import Detections
 from options import DEFAULT_CROP_PADDING
 from photo import Photo
-from quality import assess
+from quality import assess, sharpness
 
 
 def crop_boxes(photo: Photo, found: Detections) -> list[crops.PixelBox]:
@@ -45,7 +45,8 @@ def garments_of(
         depth_over_photo: float32 [height, width], at most the photo's resolution.
     """
     measured = depths.measure(depth_over_photo, found.boxes_xyxy, photo.size_wh)
-    quality = assess(photo.image, found.boxes_xyxy, [depth.median for depth in measured])
+    medians = [depth.median for depth in measured]
+    quality = assess(photo.size_wh, found.boxes_xyxy, sharpness(photo.image, found.boxes_xyxy), medians)
     garments = []
     for index, crop_box in enumerate(crop_boxes(photo, found)):
         x0, y0, x1, y1 = (float(value) for value in found.boxes_xyxy[index])

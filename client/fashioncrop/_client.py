@@ -209,7 +209,7 @@ class AsyncClient:
             OptionError: a text is empty or too long, or there are too many.
             FashionCropError: as `analyze`.
         """
-        inputs = {"image": _texts([b""]), "texts": _phrases("texts", texts)}
+        inputs = {"texts": _phrases("texts", texts)}
         return (await self._connection.infer(PIPELINE, inputs, ["text_embeddings"]))["text_embeddings"]
 
     async def depth_map(self, source: Source) -> NDArray[np.float32]:
@@ -233,7 +233,7 @@ class AsyncClient:
         Raises:
             FashionCropError: as `analyze`.
         """
-        answer = await self._connection.infer(PIPELINE, {"image": _texts([b""])}, ["identity"])
+        answer = await self._connection.infer(PIPELINE, {}, ["identity"])
         return str(answer["identity"][0].decode())
 
     async def default_vocabulary(self) -> tuple[str, ...]:

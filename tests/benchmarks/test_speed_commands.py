@@ -147,10 +147,15 @@ def test_overhead(tmp_path: Path) -> None:
     assert measured["outside"]["decode"]["least"] > 0
     assert measured["outside_ms"]["rounds"] == 3
     for stage, spread in measured["outside"].items():
-        assert spread["median"] > -1, f"{stage}: no stage ends before it begins"
+        # A little may be missing: the server counts a model's request until its memory is given back.
+        assert spread["median"] > -0.1 * measured["request"]["median"], f"{stage}: no stage ends before it begins"
     cpu = measured["under_load"]["cpu_ms_a_photo"]
     assert set(cpu) == {*Role, PIPELINE, SERVER}
     assert cpu[PIPELINE] > 0
+    own = measured["own_work_cpu_ms"]
+    assert own["decode"]["least"] > 0
+    assert own["all of it"]["median"] > own["colours"]["median"] > 0
+    assert all(count > 0 for count in measured["garments"]), "else there is nothing to cut out"
     assert content["targets"][0]["says"] == "time outside the models"
 
 
@@ -198,7 +203,7 @@ def test_a_server_that_grows_ends_the_soak_with_code_1(tmp_path: Path, monkeypat
         return shared_memory_bytes(pid) + len(seen) * 2**24
 
     monkeypatch.setattr(soak_run, "shared_memory_bytes", growing)
-    words = ("--seconds", "3", "--warm-up", "0.5", "--find", "0.5", "--clients", "1", "--load", "0.3")
+    words = ("--seconds", "5", "--warm-up", "0.5", "--find", "0.5", "--clients", "1", "--load", "0.3")
     content = document(soak.app, tmp_path, "--models", "tiny", "--size", "256x256", *words, code=1)
     verdicts = {target["says"]: target["is_met"] for target in content["targets"]}
     assert not verdicts["growth of shared memory after warm-up"]

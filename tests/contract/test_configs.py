@@ -23,8 +23,8 @@ REPOSITORY = shipped_repository()
 PIPELINE_CODE = REPOSITORY / PIPELINE / "1"
 BACKENDS = Path(control.__file__).parent / "backends"
 FOLDERS = sorted(path.parent.name for path in REPOSITORY.glob("*/config.pbtxt"))
-OF_NO_PHOTO = {"texts"}
-"""Inputs that are no option of an analysis: `AsyncClient.embed_texts` sends them."""
+NO_OPTIONS = {"image", "texts"}
+"""Inputs that are no option of an analysis: what a request is about."""
 DEFAULTS = {
     "score_threshold": options.DEFAULT_SCORE_THRESHOLD,
     "iou_threshold": options.DEFAULT_IOU_THRESHOLD,
@@ -81,7 +81,7 @@ def test_the_pipeline_is_one_process_without_a_gpu_and_takes_one_photo_a_request
     assert not config.HasField("dynamic_batching")
     (group,) = config.instance_group
     assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    assert [tensor.name for tensor in config.input if not tensor.optional] == ["image"]
+    assert all(tensor.optional for tensor in config.input), "a photo or texts, and every option has a default"
 
 
 def test_the_pipelines_parameters_are_those_that_it_reads() -> None:
@@ -105,7 +105,9 @@ def test_the_python_based_backend_takes_every_parameter(role: Role) -> None:
     settings = load_session_settings()
     config = as_triton_hands_it_over(role)
     assert config["parameters"]
-    assert settings.session_options(config).intra_op_num_threads == 0
+    options = settings.session_options(config)
+    assert options.intra_op_num_threads == 0
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0", "models share the cores"
     settings.run_options(config)
     assert settings.providers(config)[-1] == "CPUExecutionProvider"
 
@@ -156,14 +158,11 @@ def test_the_pipeline_asks_models_for_tensors_that_they_have() -> None:
     assert sorted(calls) == sorted(Role)
 
 
-def test_the_client_has_an_option_for_every_optional_input() -> None:
+def test_the_client_has_an_option_for_every_other_input() -> None:
     config = read_config(REPOSITORY, PIPELINE)
     about_outputs = {"crops", "embeddings"}
     assert about_outputs <= {tensor.name for tensor in config.output}
-    assert (
-        set(AnalyzeOptions.__annotations__) - about_outputs
-        == {tensor.name for tensor in config.input if tensor.optional} - OF_NO_PHOTO
-    )
+    assert set(AnalyzeOptions.__annotations__) - about_outputs == {tensor.name for tensor in config.input} - NO_OPTIONS
 
 
 def test_the_client_sends_the_types_that_the_pipeline_takes() -> None:
@@ -183,7 +182,7 @@ def test_the_client_sends_the_types_that_the_pipeline_takes() -> None:
         }
     )
     assert {name: np_to_triton_dtype(array.dtype) for name, array in tensors.items()} == {
-        name: declared[name] for name in declared if name not in {"image", *OF_NO_PHOTO}
+        name: declared[name] for name in declared if name not in NO_OPTIONS
     }
 
 

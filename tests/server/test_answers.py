@@ -93,6 +93,13 @@ async def test_the_server_says_who_it_is_without_a_photo(server: EmbeddedServer,
     assert identity["pipeline"].startswith("sha256:")
 
 
+def test_who_it_is_needs_no_input_over_http_either(server: EmbeddedServer) -> None:
+    body = json.dumps({"inputs": [], "outputs": [{"name": "identity"}]}).encode()
+    with urllib.request.urlopen(f"{server.http_url}/v2/models/{PIPELINE}/infer", body) as answer:  # noqa: S310 - loopback
+        (output,) = json.load(answer)["outputs"]
+    assert set(json.loads(output["data"][0])) == {"pipeline", "models", "vocabulary"}
+
+
 async def test_texts_are_embedded_alone_as_among_others(server: EmbeddedServer) -> None:
     texts = ["a red striped skirt", "hat", "A  HAT", "\u00fc\U0001f455", *(f"hat {number}" for number in range(20))]
     async with AsyncClient(server.grpc_url) as asking:

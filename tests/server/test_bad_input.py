@@ -64,6 +64,27 @@ def test_empty_and_oversized_files_are_refused_here_and_by_the_server(client: Cl
             assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
+def test_a_request_is_of_a_photo_or_of_texts(server: EmbeddedServer, photographs: dict[str, bytes]) -> None:
+    def tensor(name: str, data: bytes) -> grpc.InferInput:
+        made = grpc.InferInput(name, [1], "BYTES")
+        made.set_data_from_numpy(np.asarray([data], np.object_))
+        return made
+
+    photo, texts = tensor("image", photographs["coffee"]), tensor("texts", b"a red hat")
+    with grpc.InferenceServerClient(server.grpc_url) as connection:
+        for sent, output, words in (
+            ([], "scores", "The photo is missing: scores cannot be answered without `image`"),
+            ([], "text_embeddings", "`texts` is missing"),
+            ([texts], "analysis", "The photo is missing"),
+            ([photo, texts], "text_embeddings", "`image` and `texts` were both sent"),
+        ):
+            with pytest.raises(grpc.InferenceServerException, match=words) as caught:
+                connection.infer(PIPELINE, sent, outputs=[grpc.InferRequestedOutput(output)])
+            assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+        only = [grpc.InferRequestedOutput("text_embeddings")]
+        assert connection.infer(PIPELINE, [texts], outputs=only).as_numpy("text_embeddings").shape == (1, 512)
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK", "I;16", "P", "RGBA", "LA", "1"])
 def test_every_kind_of_pixel_is_answered(
     client: Client, encoded: Callable[..., bytes], noise: Callable[[int, int], Image.Image], mode: str

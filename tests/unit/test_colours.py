@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 import colours
@@ -125,4 +126,49 @@ def test_colours_of_any_box_are_well_formed_and_always_the_same(
 def test_the_astronauts_suit_is_orange(astronaut: Image.Image) -> None:
     found = garment_colours(astronaut, (30, 190, 440, 512))
     assert found[0].name in {"orange", "coral"}
-    assert found[0].share > 0.5
+    assert sum(one.share for one in found if one.name in {"orange", "coral", "red"}) > 0.5, "with its shades"
+
+
+@pytest.fixture(scope="module")
+def drawn_garments() -> list[tuple[Image.Image, tuple[float, float, float, float]]]:
+    """Garments of drawn scenes, most of them several times as large as what is looked at."""
+    from fashioncrop_paperdoll.scene import TEST_SEEDS, draw_scene  # noqa: PLC0415 - draws
+
+    garments = []
+    for seed in TEST_SEEDS[:10]:
+        scene = draw_scene(seed, 720, 960)
+        image = Image.fromarray(scene.image)
+        garments += [(image, garment.box_xyxy) for garment in scene.garments]
+    return garments
+
+
+def test_a_bounded_number_of_pixels_gives_nearly_the_colours_of_all(
+    drawn_garments: list[tuple[Image.Image, tuple[float, float, float, float]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounded = [garment_colours(image, box)[0] for image, box in drawn_garments]
+    monkeypatch.setattr(colours, "_SIDE_PX", 10_000)
+    monkeypatch.setattr(colours, "_PALETTE_PIXELS", 10**9)
+    of_all = [garment_colours(image, box)[0] for image, box in drawn_garments]
+    assert len(of_all) > 50
+    assert np.mean([one.name == other.name for one, other in zip(bounded, of_all, strict=True)]) >= 0.93
+    apart = np.linalg.norm(lab_of(bounded) - lab_of(of_all), axis=1)
+    assert np.median(apart) < 2.3, "just noticeable"
+    assert np.quantile(apart, 0.9) < colours._MERGE_DELTA_E
+    shares = np.abs(np.subtract([one.share for one in bounded], [one.share for one in of_all]))
+    assert np.median(shares) < 0.05
+    assert np.quantile(shares, 0.9) < 0.2
+
+
+def lab_of(found: list[colours.Colour]) -> NDArray[np.float32]:
+    return colours._lab(np.asarray([[int(one.hex[i : i + 2], 16) for i in (1, 3, 5)] for one in found]))
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 8])
+def test_stripes_that_keep_time_with_the_choice_of_pixels_are_seen(period: int) -> None:
+    # More pixels than choose the clusters, each stripe a pixel of the window wide.
+    photo = Image.new("RGB", (96, 96), "#1c2647")
+    for left in range(0, 96, period):
+        photo.paste("#f7df3e", (left, 0, left + 1, 96))
+    found = {one.name: one.share for one in garment_colours(photo, (0, 0, 96, 96))}
+    assert found["yellow"] == pytest.approx(1 / period, abs=0.05)
+    assert found["navy"] == pytest.approx(1 - 1 / period, abs=0.05)

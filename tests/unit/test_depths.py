@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from depths import MAX_GRID_PIXELS, Depth, measure, over_photo
+import depths
+from depths import MAX_GRID_PIXELS, MEASURED_CELLS, Depth, measure, over_photo
 
 BICUBIC_TOLERANCE = 1e-4
 """Share of the map's largest value: OpenCV and torch round the positions between cells differently, more so on larger
@@ -64,6 +66,36 @@ def test_median_and_spread_are_those_of_the_pixels_inside() -> None:
     depth[2:5, 4:8] = np.arange(12, dtype=np.float32).reshape(3, 4)
     (found,) = measure(depth, boxes((4, 2, 8, 5)), (20, 10))
     assert found == Depth(median=5.5, spread=5.5, order=1)
+
+
+@pytest.mark.parametrize("grid_wh", [(196, 266), (518, 700)])
+def test_every_few_cells_have_nearly_the_median_and_quartiles_of_all(
+    grid_wh: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fashioncrop_paperdoll.scene import TEST_SEEDS, draw_scene  # noqa: PLC0415 - draws
+
+    read = 0
+    for seed in TEST_SEEDS[:4]:
+        scene = draw_scene(seed, 720, 960)
+        size_wh = (1080, 1440)
+        depth_map = np.asarray(cv2.resize(scene.depth, grid_wh, interpolation=cv2.INTER_AREA), np.float32)
+        grid = over_photo(depth_map, size_wh)
+        found = boxes(*(garment.box_xyxy for garment in scene.garments)) * 1.5
+        bounded = measure(grid, found, size_wh)
+        with monkeypatch.context() as patch:
+            patch.setattr(depths, "MEASURED_CELLS", 10**9)
+            of_all = measure(grid, found, size_wh)
+        for box, some, every in zip(found, bounded, of_all, strict=True):
+            cells = grid[int(box[1]) : int(np.ceil(box[3])), int(box[0]) : int(np.ceil(box[2]))]
+            below, upto = (cells < some.median).mean(), (cells <= some.median).mean()
+            assert below - 0.015 <= 0.5 <= upto + 0.015
+            assert some.median == pytest.approx(every.median, abs=0.01 * float(grid.max()))
+            # Where a garment ends at a quarter of its box, the quartile may lie on either side of the edge.
+            width = np.percentile(cells, [23.5, 26.5, 73.5, 76.5])
+            slack = 1e-3 * float(grid.max())
+            assert width[2] - width[1] - slack <= some.spread <= width[3] - width[0] + slack
+            read += cells.size > MEASURED_CELLS
+    assert read > 10, "else nothing was left out"
 
 
 def test_the_nearest_garment_is_first_and_equals_share_a_number() -> None:

@@ -48,6 +48,18 @@ def test_a_phrase_is_scored_by_its_own_tokens_only() -> None:
     np.testing.assert_allclose(got.scores, sigmoid(np.asarray([2, 4], np.float32)))
 
 
+def test_every_query_gets_its_best_phrase() -> None:
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(50, 40)).astype(np.float32)
+    edges = np.sort(rng.choice(np.arange(1, 40), 20, replace=False)).reshape(-1, 2)
+    spans = [Span(7 + index, int(start), int(stop)) for index, (start, stop) in enumerate(edges)]
+    got = from_queries(logits, np.full((50, 4), 0.5, np.float32), spans, (10, 10))
+    for query, row in enumerate(logits):
+        best = {span.phrase_id: row[span.start : span.stop].max() for span in spans}
+        assert got.phrase_ids[query] == max(best, key=lambda phrase_id: best[phrase_id])
+        assert got.scores[query] == pytest.approx(float(sigmoid(np.asarray(max(best.values())))), abs=1e-6)
+
+
 def test_the_sigmoid_is_exact_and_never_overflows() -> None:
     got = sigmoid(np.asarray([-10000, -5, 0, 5, 10000], np.float32))
     np.testing.assert_allclose(got, [0, 1 / (1 + np.e**5), 0.5, 1 / (1 + np.e**-5), 1], atol=1e-7)

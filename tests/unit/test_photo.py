@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from photo import Limits, decode_photo
+from photo import FORMATS, Limits, decode_photo
 from problems import Code, ProblemError
 
 LIMITS = Limits(max_bytes=2_000_000, max_pixels=1_000_000)
@@ -57,6 +59,30 @@ def test_exif_orientation_is_applied(encoded: Encoded, orientation: int) -> None
     exif[0x0112] = orientation
     got = pixels(encoded(stored, "PNG", exif=exif))
     np.testing.assert_array_equal(got, np.asarray(upright))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_what_pillow_decodes_and_turns(encoded: Encoded, noise: Noise, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise(40, 24), "JPEG", quality=90, exif=exif)
+    with Image.open(io.BytesIO(data)) as opened:
+        theirs = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    photo = decode_photo(data, LIMITS)
+    assert photo.size_wh == theirs.shape[1::-1]
+    assert photo.image.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(photo.image), theirs)
+    box = (3, 2, 19, 17)
+    with ThreadPoolExecutor(4) as pool:  # it stays whole for all who look at it
+        for crop in pool.map(lambda _: np.asarray(photo.image.crop(box)), range(16)):
+            np.testing.assert_array_equal(crop, theirs[2:17, 3:19])
+
+
+@pytest.mark.parametrize("format_", ["WEBP", "AVIF", "PNG", "GIF"])
+def test_other_formats_leave_no_decoder_behind(encoded: Encoded, noise: Noise, format_: str) -> None:
+    if format_ not in FORMATS:
+        pytest.skip(f"this Pillow reads no {format_}")
+    assert type(decode_photo(encoded(noise(20, 10), format_), LIMITS).image) is Image.Image
 
 
 def test_grey_palette_and_cmyk_become_rgb(encoded: Encoded, noise: Noise) -> None:

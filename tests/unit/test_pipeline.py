@@ -190,32 +190,30 @@ def test_what_nobody_wants_is_not_computed(
 def test_the_identity_alone_reads_no_photo_and_changes_with_a_model(
     pipeline: FashionPipeline, fake: FakeModels, photo: bytes, repository: Path
 ) -> None:
-    nothing = {"image": np.asarray([b""], np.object_)}
-    identity = ask(pipeline, nothing, "identity")["identity"]
+    identity = ask(pipeline, {}, "identity")["identity"]
     assert fake.called == []
     models = [one["role"] for one in json.loads(identity[0])["models"]]
     assert models == [ENCODER, DETECTOR, DEPTH, EMBEDDER, TEXT_EMBEDDER]
     assert ask(pipeline, request(photo, "red"), "identity", "scores")["identity"] == identity
-    assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] == identity
+    assert ask(FashionPipeline(repository, settings(), fake), {}, "identity")["identity"] == identity
     write_engine(repository, EMBEDDER, digest="sha256:another")
-    assert ask(FashionPipeline(repository, settings(), fake), nothing, "identity")["identity"] != identity
+    assert ask(FashionPipeline(repository, settings(), fake), {}, "identity")["identity"] != identity
 
 
 def test_texts_are_embedded_without_a_photo_as_many_at_a_time_as_the_model_takes(
     pipeline: FashionPipeline, fake: FakeModels, photo: bytes
 ) -> None:
-    nothing = {"image": np.asarray([b""], np.object_)}
     wanted = ["red hat", *["blue"] * EMBED_BATCH]
-    embeddings = ask(pipeline, nothing | {"texts": texts(*wanted)}, "text_embeddings", "identity")["text_embeddings"]
+    embeddings = ask(pipeline, {"texts": texts(*wanted)}, "text_embeddings", "identity")["text_embeddings"]
     start, end = len(WORDS), len(WORDS) + 1
     assert embeddings[0, :4].tolist() == [start, WORDS.index("red"), WORDS.index("hat"), end]
     assert embeddings[1, :4].tolist() == [start, WORDS.index("blue"), end, end]
     assert embeddings[-1, :3].tolist() == [start, WORDS.index("blue"), end]
     assert [len(inputs["input_ids"]) for inputs in fake.inputs_of(TEXT_EMBEDDER)] == [EMBED_BATCH, 1]
     assert fake.called == [TEXT_EMBEDDER] * 2
-    assert ask(pipeline, nothing, "text_embeddings")["text_embeddings"].shape == (0, WIDTH)
-    both = ask(pipeline, request(photo, "red", texts=texts("red")), "text_embeddings", "embeddings")
-    assert [len(array) for array in both.values()] == [1, 1]
+    for no_text in ({"texts": texts()}, request(photo, "red")):
+        assert ask(pipeline, no_text, "text_embeddings")["text_embeddings"].shape == (0, WIDTH)
+    assert fake.called == [TEXT_EMBEDDER] * 2
 
 
 @pytest.mark.parametrize(
@@ -230,9 +228,32 @@ def test_texts_are_embedded_without_a_photo_as_many_at_a_time_as_the_model_takes
 def test_texts_that_cannot_be_read_are_refused(
     pipeline: FashionPipeline, fake: FakeModels, given: tuple[str | bytes, ...], words: str
 ) -> None:
-    tensors = {"image": np.asarray([b""], np.object_), "texts": texts(*given)}
     with pytest.raises(ProblemError, match=words) as caught:
-        ask(pipeline, tensors, "text_embeddings")
+        ask(pipeline, {"texts": texts(*given)}, "text_embeddings")
+    assert caught.value.code is Code.INVALID_ARG
+    assert fake.called == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted", "words"),
+    [
+        (set(), {"text_embeddings"}, "^`texts` is missing"),
+        (set(), {"text_embeddings", "identity"}, "^`texts` is missing"),
+        (set(), {"scores"}, "^The photo is missing: scores cannot be answered without `image`"),
+        (set(), {"identity", "crops", "analysis"}, "^The photo is missing: analysis, crops cannot"),
+        ({"texts"}, {"text_embeddings", "embeddings"}, "^The photo is missing: embeddings cannot"),
+        ({"vocabulary"}, {"analysis"}, "^The photo is missing: analysis cannot"),
+        ({"image", "texts"}, {"text_embeddings"}, "^`image` and `texts` were both sent"),
+        ({"image", "texts"}, {"scores"}, "^`image` and `texts` were both sent"),
+        ({"image", "texts"}, EVERYTHING, "^`image` and `texts` were both sent"),
+    ],
+)
+def test_a_request_is_of_a_photo_or_of_texts(
+    pipeline: FashionPipeline, fake: FakeModels, photo: bytes, sent: set[str], wanted: set[str], words: str
+) -> None:
+    possible = {"image": texts(photo), "texts": texts("red"), "vocabulary": texts("red")}
+    with pytest.raises(ProblemError, match=words) as caught:
+        ask(pipeline, {name: possible[name] for name in sent}, *wanted)
     assert caught.value.code is Code.INVALID_ARG
     assert fake.called == []
 

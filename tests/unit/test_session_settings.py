@@ -70,6 +70,15 @@ def test_initializers_may_go_to_the_devices_own_allocator(session_settings: Modu
             session_settings.session_options(config(unset)).get_session_config_entry(entry)
 
 
+@pytest.mark.parametrize(("value", "expected"), [(None, "1"), ("1", "1"), ("0", "0"), ("false", "0")])
+def test_threads_that_wait_spin_unless_told_otherwise(
+    session_settings: ModuleType, value: str | None, expected: str
+) -> None:
+    entry = "session.intra_op.allow_spinning"
+    options = session_settings.session_options(config({} if value is None else {entry: value}))
+    assert options.get_session_config_entry(entry) == expected
+
+
 def test_arenas_may_be_shrunk_after_each_run(session_settings: ModuleType) -> None:
     entry = "memory.enable_memory_arena_shrinkage"
     assert session_settings.run_options(config({entry: "cpu:0"})).get_run_config_entry(entry) == "cpu:0"
@@ -111,6 +120,7 @@ def test_a_custom_operator_library_is_loaded(session_settings: ModuleType, tmp_p
         ({"enable_mem_arena": "yes"}, "enable_mem_arena is 'yes'; it must be 1, 0, true or false"),
         ({"enable_mem_pattern": "2"}, "enable_mem_pattern is '2'"),
         ({"session.use_device_allocator_for_initializers": "x"}, "use_device_allocator_for_initializers is 'x'"),
+        ({"session.intra_op.allow_spinning": "never"}, "allow_spinning is 'never'; it must be 1, 0, true or false"),
     ],
 )
 def test_a_parameter_that_is_not_meant_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 MAX_GRID_PIXELS = 4_000_000
 """Depth is read at the photo's own resolution up to this size, and at this size for larger photos: a median over
 millions of pixels does not change, the memory does."""
+MEASURED_CELLS = 16_384
+"""Of a box with more cells only every second, third ... row and column is read, so that at most so many are. What is
+called the median then has 48.5 to 51.5 % of all cells below it, and the quartiles likewise."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def measure(
     for box in boxes_xyxy * scale:
         left, right = _cells(box[0], box[2], grid_w)
         top, bottom = _cells(box[1], box[3], grid_h)
-        low, middle, high = np.percentile(depth_over_photo[top:bottom, left:right], [25, 50, 75])
+        step = math.ceil(((right - left) * (bottom - top) / MEASURED_CELLS) ** 0.5)
+        low, middle, high = np.percentile(depth_over_photo[top:bottom:step, left:right:step], [25, 50, 75])
         medians.append(float(middle))
         spreads.append(float(high - low))
     orders = [1 + sum(other > median for other in medians) for median in medians]

@@ -23,6 +23,9 @@ FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "
 """Formats that are tried. Left out on purpose: formats that run a program (EPS) or read further files."""
 
 
+_DECODED_ONCE = ("JPEG", "MPO")
+"""Formats whose image keeps nothing but its pixels once it is loaded; WebP's and AVIF's keep their decoder's too."""
+
 MOST_SIDE_PX = 65_500
 """What a JPEG can hold, and so what a crop can."""
 
@@ -117,6 +120,10 @@ def _check_pixels(image: Image.Image, limits: Limits) -> None:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
+    if image.format in _DECODED_ONCE and image.mode == "RGB":
+        # What most photos are, and for them neither step has to copy the pixels.
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         upright = _eight_bits(upright)

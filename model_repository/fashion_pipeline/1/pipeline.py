@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Protocol
@@ -17,14 +17,14 @@ from tokenizers import Tokenizer
 import crops
 import depths
 import resizing
-from categories import DEFAULT_VOCABULARY, category_of
-from colours import garment_colours
+from categories import DEFAULT_VOCABULARY
 from detections import Detections, from_queries, joined, selected
+from errands import Errand, shared
+from garments import Garments, Looks, documents_of, look_at
 from identity import ENGINES, TEXT_EMBEDDER, read_engine, source_digest, warnings_of
 from options import Options, Tensors, read_given_boxes, read_options, read_texts
 from photo import Limits, Photo, decode_photo
 from problems import Code, ProblemError, refuse
-from quality import Quality, assess
 from sentences import SentenceTokenizer
 from stopwatch import Stopwatch
 from text_features import Encoded, EncodedCaption, KeptFeatures
@@ -93,9 +93,9 @@ class FashionPipeline:
             "vocabulary": DEFAULT_VOCABULARY,
         }
         self._identity = _texts([json.dumps(about)])
-        # A decoder takes up to 21 bytes a pixel for a moment, a decoded photo 4.
+        # A decoder takes up to 21 bytes a pixel for a moment, a decoded photo 4, and 1 more while it is looked at.
         self._decoding = BoundedSemaphore(max(settings.workers // 2, 1))
-        self._beside = ThreadPoolExecutor(settings.workers, thread_name_prefix="depth")
+        self._beside = ThreadPoolExecutor(settings.workers, thread_name_prefix="beside")
 
     def close(self) -> None:
         """Wait for work that is under way."""
@@ -116,12 +116,17 @@ class FashionPipeline:
             ProblemError: the request is wrong, a model failed, or it was cancelled.
         """
         watch.waited()
+        _check_subject(tensors, wanted)
         result: dict[str, NDArray[Any]] = {"identity": self._identity}
         if "text_embeddings" in wanted:
             result["text_embeddings"] = self._embed_texts(read_texts(tensors, "texts") or [], watch)
-        if wanted <= _NEED_NO_PHOTO:
-            return {name: result[name] for name in wanted}
+        if not wanted <= _NEED_NO_PHOTO:
+            result |= self._answer_photo(tensors, wanted, is_cancelled, watch)
+        return {name: result[name] for name in wanted}
 
+    def _answer_photo(
+        self, tensors: Tensors, wanted: frozenset[str], is_cancelled: Callable[[], bool], watch: Stopwatch
+    ) -> dict[str, NDArray[Any]]:
         def go_on() -> None:
             if is_cancelled():
                 raise ProblemError(Code.CANCELLED, "The request was cancelled.")
@@ -133,9 +138,8 @@ class FashionPipeline:
             photo = self._decode(tensors)
         given = read_given_boxes(tensors, photo.size_wh)
         go_on()
-        depth_map: Future[NDArray[np.float32]] | None = None
-        if wanted & _NEED_DEPTH:
-            depth_map = self._beside.submit(self._estimate_depth, photo, watch)
+        depth = Errand(self._beside, lambda: self._estimate_depth(photo, watch)) if wanted & _NEED_DEPTH else None
+        looks = None
         try:
             if given is None:
                 vocabulary = list(DEFAULT_VOCABULARY) if phrases is None else phrases
@@ -143,22 +147,23 @@ class FashionPipeline:
             else:
                 found, vocabulary = given[0][given[0].best(options.max_garments)], given[1]
             go_on()
-            result |= self._crops(photo, found, options, wanted, watch)
+            garments = Garments(photo, found, vocabulary, _crop_boxes(photo, found, options))
+            looks = Errand(self._beside, lambda: look_at(garments)) if "analysis" in wanted else None
+            result = self._crops(garments, wanted, watch)
             go_on()
-            if depth_map is not None:
-                map_ = depth_map.result()
+            if depth is not None:
                 roles = [role for role in ENGINES if self._took_part(role, given is None, "embeddings" in wanted)]
-                result |= self._depths_and_analysis(photo, found, vocabulary, map_, options, roles, watch)
+                result |= self._measures(garments, depth, looks, roles, watch)
         finally:
-            if depth_map is not None:
-                depth_map.cancel()
-        result |= {
+            for errand in (depth, looks):
+                if errand is not None:
+                    errand.drop()
+        return result | {
             "boxes_xyxy": found.boxes_xyxy,
             "scores": found.scores,
             "phrase_ids": found.phrase_ids,
             "phrases": _texts(vocabulary[i] for i in found.phrase_ids),
         }
-        return {name: result[name] for name in wanted}
 
     def _decode(self, tensors: Tensors) -> Photo:
         data = tensors["image"].reshape(-1)
@@ -231,20 +236,18 @@ class FashionPipeline:
             depth: NDArray[np.float32] = self._call("depth_estimator", {"image": pixels}, ("depth",))["depth"][0]
             return depth
 
-    def _crops(
-        self, photo: Photo, found: Detections, options: Options, wanted: frozenset[str], watch: Stopwatch
-    ) -> dict[str, NDArray[Any]]:
+    def _crops(self, garments: Garments, wanted: frozenset[str], watch: Stopwatch) -> dict[str, NDArray[Any]]:
         result: dict[str, NDArray[Any]] = {}
         if not wanted & _NEED_CROPS:
             return result
         with watch.stage("crop"):
-            images = [photo.image.crop(box) for box in _crop_boxes(photo, found, options)]
+            images = [garments.photo.image.crop(box) for box in garments.crop_boxes]
             if "crops" in wanted:
-                result["crops"] = _objects([crops.jpeg(image) for image in images])
+                result["crops"] = _objects(shared(self._beside, crops.jpeg, images))
         if "embeddings" in wanted:
             with watch.stage("embed"):
                 preprocessing = self._engines["image_embedder"].preprocessing
-                inputs = [resizing.embedder_input(image, preprocessing) for image in images]
+                inputs = shared(self._beside, lambda image: resizing.embedder_input(image, preprocessing), images)
                 parts = [np.zeros((0, self._settings.embedding_width), np.float32)]
                 for start in range(0, len(inputs), EMBED_BATCH):
                     stacked = np.stack(inputs[start : start + EMBED_BATCH])
@@ -252,70 +255,41 @@ class FashionPipeline:
                 result["embeddings"] = np.concatenate(parts)
         return result
 
-    def _depths_and_analysis(
+    def _measures(
         self,
-        photo: Photo,
-        found: Detections,
-        vocabulary: list[str],
-        depth_map: NDArray[np.float32],
-        options: Options,
-        roles: list[str],
+        garments: Garments,
+        depth: Errand[NDArray[np.float32]],
+        looks: Errand[Looks] | None,
+        roles: Sequence[str],
         watch: Stopwatch,
     ) -> dict[str, NDArray[Any]]:
+        depth_map = depth.result()
         with watch.stage("measure"):
-            measured = depths.measure(depths.over_photo(depth_map, photo.size_wh), found.boxes_xyxy, photo.size_wh)
-            medians = [depth.median for depth in measured]
-            quality = assess(photo.image, found.boxes_xyxy, medians)
-            boxes = _crop_boxes(photo, found, options)
-            garments = [
-                self._garment(photo, found, vocabulary, index, measured[index], quality[index], boxes[index])
-                for index in range(len(found))
-            ]
-        identities = self._identities(roles)
+            grid = depths.over_photo(depth_map, garments.photo.size_wh)
+            measured = depths.measure(grid, garments.found.boxes_xyxy, garments.photo.size_wh)
+            documents = documents_of(garments, measured, looks.result()) if looks is not None else None
+        medians = np.asarray([one.median for one in measured], np.float32)
+        result: dict[str, NDArray[Any]] = {"depth_medians": medians, "depth_map": depth_map}
+        if documents is not None:
+            result["analysis"] = self._analysis(garments, documents, roles, watch)
+        return result
+
+    def _analysis(
+        self, garments: Garments, documents: list[dict[str, Any]], roles: Sequence[str], watch: Stopwatch
+    ) -> NDArray[np.object_]:
+        photo, identities = garments.photo, self._identities(roles)
         analysis = {
             "photo": {"width": photo.size_wh[0], "height": photo.size_wh[1], "format": photo.format},
-            "vocabulary": vocabulary,
-            "garments": garments,
+            "vocabulary": garments.vocabulary,
+            "garments": documents,
             "models": identities,
             "warnings": warnings_of(identities),
             "timings_ms": watch.timings_ms(),
         }
-        return {
-            "analysis": _texts([json.dumps(analysis, ensure_ascii=False, allow_nan=False)]),
-            "depth_medians": np.asarray(medians, np.float32),
-            "depth_map": depth_map,
-        }
+        return _texts([json.dumps(analysis, ensure_ascii=False, allow_nan=False)])
 
     def _identities(self, roles: Sequence[str]) -> list[dict[str, Any]]:
         return [self._engines[role].identity for role in roles]
-
-    @staticmethod
-    def _garment(
-        photo: Photo,
-        found: Detections,
-        vocabulary: list[str],
-        index: int,
-        depth: depths.Depth,
-        quality: Quality,
-        box: crops.PixelBox,
-    ) -> dict[str, Any]:
-        x0, y0, x1, y1 = (float(value) for value in found.boxes_xyxy[index])
-        phrase = vocabulary[found.phrase_ids[index]]
-        category = category_of(phrase)
-        return {
-            "id": index,
-            "phrase": phrase,
-            "phrase_id": int(found.phrase_ids[index]),
-            "category": category
-            and {"id": category.id, "name": category.name, "supercategory": category.supercategory},
-            "score": float(found.scores[index]),
-            "box_xyxy": [x0, y0, x1, y1],
-            "crop_box_xyxy": list(box),
-            "depth": asdict(depth),
-            "colours": [asdict(colour) for colour in garment_colours(photo.image, (x0, y0, x1, y1))],
-            "flags": list(quality.flags),
-            "overlapped_by": list(quality.overlapped_by),
-        }
 
     @staticmethod
     def _took_part(role: str, detected: bool, embedded: bool) -> bool:  # noqa: FBT001 - two facts about one request
@@ -326,9 +300,29 @@ class FashionPipeline:
 
 def _crop_boxes(photo: Photo, found: Detections, options: Options) -> list[crops.PixelBox]:
     return [
-        crops.crop_box((float(x0), float(y0), float(x1), float(y1)), options.crop_padding, photo.size_wh)
-        for x0, y0, x1, y1 in found.boxes_xyxy
+        crops.crop_box((x0, y0, x1, y1), options.crop_padding, photo.size_wh)
+        for x0, y0, x1, y1 in found.boxes_xyxy.tolist()
     ]
+
+
+def _check_subject(tensors: Tensors, wanted: frozenset[str]) -> None:
+    """See that what the wanted outputs are made of was sent: a photo, or texts, or nothing.
+
+    With a photo there may be no texts: its caller may want every output without naming any.
+
+    Raises:
+        ProblemError: INVALID_ARG; it was not, or both were.
+    """
+    of_photo = wanted - _NEED_NO_PHOTO
+    if "image" in tensors and "texts" in tensors:
+        raise refuse("`image` and `texts` were both sent. Send one request for the photo and one for the texts.")
+    if of_photo and "image" not in tensors:
+        raise refuse(
+            f"The photo is missing: {', '.join(sorted(of_photo))} cannot be answered without `image`. Send it, or ask "
+            "for text_embeddings or identity alone."
+        )
+    if "text_embeddings" in wanted and not tensors.keys() & {"image", "texts"}:
+        raise refuse("`texts` is missing, of which text_embeddings are made. Send the texts.")
 
 
 def _texts(texts: Any) -> NDArray[np.object_]:  # noqa: ANN401 - any iterable of str

@@ -1,7 +1,9 @@
 """From a model's config.pbtxt to ONNX Runtime's session, by the names that Triton's native backend knows.
 
 The names, values and defaults are those of triton-inference-server/onnxruntime_backend (README, "Other Optimization
-Options with ONNX Runtime"), so that one config.pbtxt means the same to both.
+Options with ONNX Runtime"), so that one config.pbtxt means the same to both. One name is beyond it, which the native
+backend skips: `session.intra_op.allow_spinning`, without which threads that wait take the cores from the other models.
+It changes no answer.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _ONLY_ON_GPU = {
     "arena_extend_strategy",
     "do_copy_in_default_stream",
 }
+_SPINNING = "session.intra_op.allow_spinning"
 _KNOWN = {
     "intra_op_thread_count",
     "inter_op_thread_count",
@@ -33,6 +36,7 @@ _KNOWN = {
     "enable_mem_pattern",
     "session.use_device_allocator_for_initializers",
     "memory.enable_memory_arena_shrinkage",
+    _SPINNING,
 }
 _GPU_ACCELERATORS = {"cuda", "tensorrt"}
 _TENSORRT, _CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
@@ -62,6 +66,7 @@ def session_options(config: Mapping[str, Any]) -> ort.SessionOptions:
     options.enable_mem_pattern = _word(values, "enable_mem_pattern", default=True)
     if _word(values, "session.use_device_allocator_for_initializers", default=False):
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    options.add_session_config_entry(_SPINNING, str(int(_word(values, _SPINNING, default=True))))
     optimization = config.get("optimization", {})
     level = str(optimization.get("graph", {}).get("level", 0))
     if level not in _GRAPH_LEVELS:
