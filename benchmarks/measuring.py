@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from accuracy_table import told
 from asking import Collected, Plan, Seen, ask_about_all
 from coco_dataset import read_coco
 from depth_measures import TOLD_APART, depth_figures
 from detection_measures import MAX_GARMENTS, SAME_IOU, SCORE_THRESHOLD, Tally, average_precision, summed
-from environment import environment, load_average
+from documents import Surroundings
+from environment import PACKAGES
 from fashioncrop import AsyncClient, ModelIdentity
 from fashioncrop.model_repository import Role, engine_folder
 from meaning_measures import captions_of, colour_figures, text_to_crop_figures
+from processes import busy_share
 from serving import OnWords, Serving, served
 from settings import Folders, Settings
 from steering_measures import steering_figures, terms_of
@@ -54,23 +57,25 @@ def measure(settings: Settings, *, words: OnWords, on_photo: OnPhoto) -> dict[st
         FashionCropError: the dataset cannot be used, or the server cannot be started or does not answer.
     """
     start_s = time.monotonic()
-    before = load_average()
+    surroundings = Surroundings(PACKAGES, busy_share())
     dataset = _dataset(settings)
     taxonomy = choose_taxonomy(dataset, settings.vocabulary)
     indices = _sample(len(dataset), settings.limit, settings.seed)
     with _serving(settings, words) as serving:
         asked_s = time.monotonic()
-        document = asyncio.run(_figures(serving, dataset, taxonomy, indices, settings, on_photo))
+        figures = asyncio.run(_figures(serving, dataset, taxonomy, indices, settings, on_photo))
         asking_s = time.monotonic() - asked_s
+    figures["settings"] = _settings(settings, taxonomy)
+    figures["warnings"] += surroundings.warnings()
     return {
         "benchmark": "accuracy",
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(asking_s, 1),
         "seconds_with_export_and_start": round(time.monotonic() - start_s, 1),
-        "environment": {**environment(), "load_average_before": before, "load_average_after": load_average()},
-        "settings": _settings(settings, taxonomy),
-        **document,
+        "environment": surroundings.told(),
+        **figures,
+        **told(figures),
     }
 
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 from documents import Findings, Surroundings, Table, Target, document, write_document
 from drawn_scenes import DrawnScenes
+from fashioncrop._postgres.embedded import EmbeddedPostgres
 from fashioncrop.batching.journal import Row
 from fashioncrop.cataloguing.answers import FoundGarment, SearchAnswer
-from fashioncrop._postgres.embedded import EmbeddedPostgres
 from fashioncrop.errors import DeploymentError
 from fashioncrop.results import Box
 from figures import Axes, draw_bars

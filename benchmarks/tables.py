@@ -19,7 +19,7 @@ from fashioncrop.errors import OutputError
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "BENCHMARKS.md"
-_ORDER = ("pipeline", "overhead", "models", "scale", "soak")
+_ORDER = ("accuracy", "pipeline", "overhead", "models", "scale", "soak")
 _FLAT = str.maketrans({"|": "\\|", "\n": " "})
 
 app = new_command()
@@ -96,7 +96,7 @@ def _section(name: str, content: Mapping[str, Any], figures: str) -> str:
         f"## {name}\n\n{content['question']}.\n",
         _list([f"**{warning}**" for warning in content["warnings"]]),
         _markdown(table.columns, [list(section) for section in table.sections]),
-        f"![{content['question']}]({figures}/{name}.svg)\n",
+        f"![{content['question']}]({figures}/{name}.svg)\n" if content.get("figure", name) else "",
         _list(content["recommendations"]),
         "Conditions:\n",
         _list([*content["conditions"], *_machine(content), *_models(content)]),

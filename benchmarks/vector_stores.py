@@ -16,12 +16,12 @@ import psutil
 from numpy.typing import NDArray
 
 from fashioncrop import ModelIdentity
+from fashioncrop._postgres.embedded import EmbeddedPostgres
+from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing import indexes
 from fashioncrop.cataloguing._database import Database
 from fashioncrop.cataloguing.catalogue import open_catalogue
-from fashioncrop._postgres.embedded import EmbeddedPostgres
 from fashioncrop.cataloguing.entries import Space
-from fashioncrop._postgres.places import Place
 from fashioncrop.cataloguing.searching import Filters, Way, nearest
 from processes import family_memory_bytes
 from vector_copy import colour_name, copy_all, garment_index, photo_numbers

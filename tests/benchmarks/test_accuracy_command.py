@@ -17,6 +17,7 @@ import accuracy
 from fashioncrop import EmbeddedServer
 from fashioncrop.model_repository import prepare_repository
 from serving import repository_name
+from tables import page_of
 
 COMMAND = [sys.executable, str(Path(accuracy.__file__))]
 NOBODY = "127.0.0.1:9"
@@ -147,6 +148,14 @@ def test_a_folder_of_photos_becomes_figures(coco_folder: Callable[..., Path], ca
         *("vocabulary_encoder", "garment_detector", "image_embedder", "text_embedder", "depth_estimator")
     }
     assert figures["environment"]["packages"]["pycocotools"]
+    page = page_of({"accuracy-tiny": figures}, "results")
+    for words in (
+        f"| AP50 (COCO) | {measures['detection']['ap50']:.3g} |",
+        "- 3 photos (",
+        "depth order is left out: ",
+    ):
+        assert words in page
+    assert "accuracy-tiny.svg" not in page, "nothing is drawn of it"
 
 
 @pytest.mark.server

@@ -27,7 +27,9 @@ def accuracy() -> dict[str, Any]:
 
 def test_the_card_is_made_of_the_figures_that_are_kept(accuracy: dict[str, Any]) -> None:
     text = (FOLDER / CARD_FILE).read_text(encoding="utf-8")
-    assert text == render(accuracy, FOLDER), "run: fashioncrop-paperdoll card benchmarks/results/accuracy-paperdoll.json"
+    assert text == render(accuracy, FOLDER), (
+        "run: fashioncrop-paperdoll card benchmarks/results/accuracy-paperdoll.json"
+    )
     assert f"| {accuracy['measures']['detection']['ap50']:.3f} |" in text
     assert accuracy["dataset"]["photos"] == 200
 

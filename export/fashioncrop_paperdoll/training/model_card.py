@@ -37,7 +37,7 @@ def render(accuracy: Mapping[str, Any], checkpoints: Path) -> str:
     """The card.
 
     Args:
-        accuracy: what `benchmarks/accuracy.py --models paperdoll --scenes {photos} --json FILE` wrote.
+        accuracy: what `benchmarks/accuracy.py --models paperdoll --scenes 200 --json FILE` wrote.
         checkpoints: the folder of the shipped checkpoints.
 
     Raises:
@@ -47,7 +47,7 @@ def render(accuracy: Mapping[str, Any], checkpoints: Path) -> str:
     if names != {f"paperdoll {family}" for family in Family} or accuracy["dataset"]["kind"] != "scenes":
         raise ModelFileError(
             "These figures are not of the small models on drawn scenes. Measure them: "
-            "python benchmarks/accuracy.py --models paperdoll --scenes {photos} --json FILE"
+            "python benchmarks/accuracy.py --models paperdoll --scenes 200 --json FILE"
         )
     missing = [name for name, _ in FIGURES if accuracy["measures"][name] is None]
     if missing:
@@ -101,8 +101,9 @@ rooms. Scenes of training, validation, tests and the demo come from different se
 |---|---|
 {figures}
 
-`python benchmarks/accuracy.py --models paperdoll --scenes {photos}` measures it again; `benchmarks/results/accuracy-paperdoll.json` has
-it by category and colour too, with its environment. A test holds floors a little below.
+`python benchmarks/accuracy.py --models paperdoll --scenes {photos}` measures it again;
+`benchmarks/results/accuracy-paperdoll.json` has it by category and colour too, with its environment. A test holds
+floors a little below.
 
 ## Made again
 
