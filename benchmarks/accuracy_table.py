@@ -63,5 +63,4 @@ def told(document: Mapping[str, Any]) -> dict[str, Any]:
         "targets": [],
         "losses": [],
         "recommendations": [],
-        "figure": None,
     }

@@ -6,7 +6,7 @@ python benchmarks/tables.py --check    # exit code 1 where it is not what the do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,8 @@ def run(
     check: Annotated[bool, typer.Option("--check", help="Only look whether the page is what it has to be.")] = False,
 ) -> None:
     """Write BENCHMARKS.md from the documents of all benchmarks."""
-    text = page_of(read_documents(results), _link(results, page))
+    drawn = {path.stem for path in results.glob("*.svg")}
+    text = page_of(read_documents(results), _link(results, page), drawn)
     if check:
         if not page.is_file() or page.read_text(encoding="utf-8") != text:
             typer.echo(f"{page} is not what {results} says. Run: python benchmarks/tables.py", err=True)
@@ -45,12 +46,13 @@ def run(
         raise OutputError(f"{page} cannot be written: {error.strerror}. Choose another: --page FILE.") from error
 
 
-def page_of(documents: Mapping[str, Mapping[str, Any]], figures: str) -> str:
+def page_of(documents: Mapping[str, Mapping[str, Any]], figures: str, drawn: Collection[str]) -> str:
     """The whole page.
 
     Args:
         documents: by file name without ending.
         figures: the folder of the figures, as the page links to it.
+        drawn: names of the documents that have one.
     """
     in_order = sorted(documents.items(), key=lambda item: (_rank(item[1]["benchmark"]), item[0]))
     parts = [_INTRODUCTION]
@@ -58,7 +60,9 @@ def page_of(documents: Mapping[str, Mapping[str, Any]], figures: str) -> str:
         parts.append("Nothing has been measured yet.\n")
     else:
         parts += [_promises(dict(in_order)), _losses(dict(in_order))]
-        parts += [_section(name, content, figures) for name, content in in_order]
+        parts += [
+            _section(name, content, f"{figures}/{name}.svg" if name in drawn else None) for name, content in in_order
+        ]
     return "\n".join(part for part in parts if part)
 
 
@@ -90,13 +94,13 @@ def _losses(documents: Mapping[str, Mapping[str, Any]]) -> str:
     return "## Where it loses\n\n" + ("\n".join(lines) if lines else "Nowhere in these measurements.") + "\n"
 
 
-def _section(name: str, content: Mapping[str, Any], figures: str) -> str:
+def _section(name: str, content: Mapping[str, Any], figure: str | None) -> str:
     table = table_of(content)
     parts = [
         f"## {name}\n\n{content['question']}.\n",
         _list([f"**{warning}**" for warning in content["warnings"]]),
         _markdown(table.columns, [list(section) for section in table.sections]),
-        f"![{content['question']}]({figures}/{name}.svg)\n" if content.get("figure", name) else "",
+        "" if figure is None else f"![{content['question']}]({figure})\n",
         _list(content["recommendations"]),
         "Conditions:\n",
         _list([*content["conditions"], *_machine(content), *_models(content)]),

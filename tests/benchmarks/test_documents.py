@@ -103,7 +103,9 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_page_says_everything_of_every_document() -> None:
-    page = page_of({"scale-tiny": made("scale"), "pipeline-tiny": made("pipeline"), "other": made("other")}, "results")
+    drawn = ("pipeline-tiny", "scale-tiny")
+    documents = {"scale-tiny": made("scale"), "pipeline-tiny": made("pipeline"), "other": made("other")}
+    page = page_of(documents, "results", drawn)
     headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert headings == ["What was promised", "Where it loses", "pipeline-tiny", "scale-tiny", "other"]
     for words in (
@@ -120,16 +122,15 @@ def test_a_page_says_everything_of_every_document() -> None:
         "Threads of each model, as configured: as many as there are cores.",
     ):
         assert words in page
-    assert page == page_of(
-        {"pipeline-tiny": made("pipeline"), "other": made("other"), "scale-tiny": made("scale")}, "results"
-    )
+    assert "other.svg" not in page
+    assert page == page_of(dict(reversed(documents.items())), "results", drawn)
 
 
 def test_a_page_of_nothing_promises_nothing() -> None:
-    page = page_of({}, "results")
+    page = page_of({}, "results", ())
     assert "Nothing has been measured yet." in page
     assert "promised" not in page
-    without = page_of({"soak": made(targets=[], losses=[])}, "results")
+    without = page_of({"soak": made(targets=[], losses=[])}, "results", ())
     assert "What was promised" not in without
     assert "Nowhere in these measurements." in without
 
@@ -141,7 +142,7 @@ CELLS = st.one_of(st.none(), st.integers(), st.floats(allow_nan=False, allow_inf
 def test_every_row_is_one_line_whatever_is_in_it(rows: list[tuple[str, Any]], sentence: str) -> None:
     wild = made(losses=[sentence])
     wild["table"] = {"columns": ["name", "value"], "sections": [rows]}
-    lines = page_of({"soak": wild}, "results").split("\n")
+    lines = page_of({"soak": wild}, "results", ()).split("\n")
     start = lines.index("| name | value |")
     body = lines[start + 2 : start + 2 + len(rows)]
     assert all(line.startswith("| ") and line.endswith(" |") for line in body)
