@@ -158,6 +158,7 @@ def test_the_command_writes_the_page_and_tells_when_it_is_old(tmp_path: Path) ->
     results, page = tmp_path / "results", tmp_path / "PAGE.md"
     results.mkdir()
     write_document(results, "soak-tiny", made())
+    (results / "soak-tiny.svg").touch()
     where = ("--results", str(results), "--page", str(page))
     assert run(*where, "--check").returncode == 1
     assert run(*where).returncode == 0
