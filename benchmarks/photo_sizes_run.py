@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,11 @@ def weigh(settings: Settings, out: Path, name: str | None, words: OnWords) -> di
     file = name or f"photo-sizes-{repository_name(settings.models)}"
     repository = exported(settings.models, words)
     surroundings = Surroundings(PACKAGES, busy_share())
-    subject = Subject(
-        Role.GARMENT_DETECTOR, settings.models, repository, sizes_of(photo_hw=settings.photo_hw, tokens=settings.tokens)
-    )
     torch.set_num_threads(1)
     words("Batches ...")
-    gains = _gains(subject, settings)
+    gains = _gains(_subject(settings, repository), settings)
     words("Memory ...")
-    held = _held(subject, settings.photo_hw)
+    held = _held(settings, repository)
     feeder = Feeder(repository)
     costs = padding_costs(feeder.identity(Role.GARMENT_DETECTOR).preprocessing)
     agreement = None
@@ -155,21 +154,36 @@ def _gains(subject: Subject, settings: Settings) -> dict[int, Spread]:
     return {batch: Spread(1 - one.median, 1 - one.most, 1 - one.least, one.rounds) for batch, one in shares.items()}
 
 
-def _held(subject: Subject, photo_hw: tuple[int, int]) -> dict[Memory, list[int]]:
-    """What the process has grown by after each of `_SIZES` sizes, by how memory is managed."""
-    process = psutil.Process(os.getpid())
+def _held(settings: Settings, repository: Path) -> dict[Memory, list[int]]:
+    """What a process has grown by after each of `_SIZES` sizes, by how memory is managed.
+
+    Each in a process of its own: what an earlier one gave back would hide what the next one takes.
+    """
     held: dict[Memory, list[int]] = {}
-    height, width = photo_hw
     for memory in Memory:
-        run = subject.detector_at_sizes(memory)
-        run((32, 32))
-        before = process.memory_info().rss
-        held[memory] = []
-        for step in range(_SIZES):  # from low and wide to high and narrow
-            share = 0.5 + step / _SIZES
-            run((int(height * share), int(width * (1.5 - share))))
-            held[memory].append(int(process.memory_info().rss - before))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            held[memory] = alone.submit(_grown, settings, repository, memory).result()
     return held
+
+
+def _grown(settings: Settings, repository: Path, memory: Memory) -> list[int]:
+    subject = _subject(settings, repository)
+    process = psutil.Process(os.getpid())
+    height, width = settings.photo_hw
+    run = subject.detector_at_sizes(memory)
+    run((32, 32))
+    before = process.memory_info().rss
+    grown = []
+    for step in range(_SIZES):  # from low and wide to high and narrow
+        share = 0.5 + step / _SIZES
+        run((int(height * share), int(width * (1.5 - share))))
+        grown.append(int(process.memory_info().rss - before))
+    return grown
+
+
+def _subject(settings: Settings, repository: Path) -> Subject:
+    sizes = sizes_of(photo_hw=settings.photo_hw, tokens=settings.tokens)
+    return Subject(Role.GARMENT_DETECTOR, settings.models, repository, sizes)
 
 
 def _accuracy(checkpoint: Checkpoint, feeder: Feeder, photos: int) -> Agreement:
