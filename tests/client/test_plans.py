@@ -159,7 +159,9 @@ def test_the_embedded_server_does_not_begin_with_what_it_cannot_serve(tmp_path: 
     repository = tmp_path / "repository"
     prepare_repository(repository)
     for role in Role:
-        (engine_folder(repository, role) / "model.json").write_text("{}")
+        folder = engine_folder(repository, role)
+        folder.mkdir(parents=True, exist_ok=True)  # git keeps no empty folders
+        (folder / "model.json").write_text("{}")
     state = StateFolder(tmp_path / "state")
     with pytest.raises(
         EmbeddedServerError, match=r"has no TensorRT, which configs/tensorrt\.pbtxt ask for: serve these"
