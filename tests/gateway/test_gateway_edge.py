@@ -137,6 +137,7 @@ def test_what_is_not_there_or_not_done_is_told(gateway: Gateway) -> None:
     response = gateway.get("/v1/analyze")
     refused(response, 405, "method")
     assert response.headers["allow"] == "POST"
+    assert gateway.client.options("/jobs/1").headers["allow"] == "DELETE, GET"
     refused(gateway.client.request("TRACE", "/health"), 405, "method")
 
 

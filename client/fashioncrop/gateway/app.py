@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from fashioncrop.analyzing.opening import Parts
 from fashioncrop.gateway import (
@@ -136,7 +137,7 @@ def create_app(
     return app
 
 
-async def _as_problem(_request: Request, error: Exception) -> Response:
+async def _as_problem(request: Request, error: Exception) -> Response:
     """What FastAPI itself refuses; the edge answers.
 
     Raises:
@@ -147,10 +148,17 @@ async def _as_problem(_request: Request, error: Exception) -> Response:
         first = f"{wrong[0].pointer}: {wrong[0].detail}"
         raise ProblemError(INVALID, f"The request is not as documented. {first}.", errors=wrong) from None
     if isinstance(error, HTTPException):
-        headers: Any = error.headers
         if error.status_code == NOT_FOUND.status:
             raise ProblemError(NOT_FOUND, "There is nothing at this path. See /openapi.json.") from None
         if error.status_code == METHOD.status:
-            raise ProblemError(METHOD, "This path does not take this method. See /openapi.json.", headers=headers)
+            allowed = {"Allow": ", ".join(_methods_of(request))}
+            raise ProblemError(METHOD, "This path does not take this method. See /openapi.json.", headers=allowed)
         raise ProblemError(BAD_REQUEST, f"The request cannot be read: {str(error.detail).rstrip('.')}.") from None
     raise error
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What a path takes. Starlette tells the methods of the first route that fits; a path may have several."""
+    routes = (*request.app.routes, *(route for api in _APIS for route in api.router.routes))
+    fitting = (route for route in routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in fitting for method in route.methods or ()})
