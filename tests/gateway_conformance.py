@@ -31,6 +31,11 @@ _CONFIGURATION = """
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "404", "406", "409", "422"]
 negative_data_rejection.expected-statuses = ["400", "401", "404", "405", "406", "413", "415", "422"]
+
+# In a form everything is text: a number in place of a prompt is a prompt.
+[[operations]]
+include-path = "/api/v1/describe"
+checks.negative_data_rejection.expected-statuses = ["200", "400", "401", "404", "405", "406", "413", "415", "422"]
 """
 _PROGRAM = "from schemathesis.cli import schemathesis; schemathesis()"
 
